@@ -1,0 +1,37 @@
+"""The config tree: every setting of every mode, typed, bounded and described once."""
+
+from yolocore.config.base import Section, canonical_json, option
+from yolocore.config.tree import (
+    MODES,
+    BenchmarkConfig,
+    DeployConfig,
+    ExportConfig,
+    IngestConfig,
+    PredictConfig,
+    TrackConfig,
+    TrainConfig,
+    Tree,
+    ValConfig,
+    explain,
+    load_tree,
+    section_class,
+)
+
+__all__ = [
+    "MODES",
+    "BenchmarkConfig",
+    "DeployConfig",
+    "ExportConfig",
+    "IngestConfig",
+    "PredictConfig",
+    "Section",
+    "TrackConfig",
+    "TrainConfig",
+    "Tree",
+    "ValConfig",
+    "canonical_json",
+    "explain",
+    "load_tree",
+    "option",
+    "section_class",
+]

@@ -1,0 +1,222 @@
+"""The config tree: one section a mode. Its YAML form is `params.yaml`.
+
+Names and defaults are the ones that users of YOLO know. `None` for `imgsz` means the size that the
+model was trained at, which every checkpoint and exported model carries with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from yolocore.config.base import Section, option
+from yolocore.errors import UsageError
+
+ImageSize = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
+ExportFormat = Literal["onnx"]
+BenchmarkFormat = Literal["torch", "onnx"]
+
+DEVICE = "where to compute: auto, cpu, cuda or cuda:N"
+CONF = "lowest score of a detection that is kept"
+IOU = "overlap (IoU) above which non-maximum suppression drops the lower-scored box"
+MAX_DET = "most detections kept per image"
+IMGSZ = "longest side of the network's input in pixels; empty: the model's own"
+SPLIT = "split of the dataset that is used"
+
+
+class IngestConfig(Section):
+    """Turn a folder of images and labels into a dataset."""
+
+    format: Literal["auto", "yolo", "coco", "voc"] = option("auto", "form of the source's labels")
+    train_fraction: float = option(0.8, "share of the images for train where the source has no split", gt=0, lt=1)
+    val_fraction: float = option(0.1, "share of the images for val; the rest is test", gt=0, lt=1)
+    seed: int = option(0, "decides which image goes to which split, and the demo's pictures", ge=0)
+    invalid: Literal["refuse", "drop"] = option("refuse", "what happens to a broken image or label")
+    shard_mb: int = option(128, "size of a shard in MB", ge=1, le=1024)
+    demo_images: int = option(320, "images of the built-in data, all splits together", ge=8, le=100_000)
+    demo_imgsz: ImageSize = option(160, "side of the built-in data's images in pixels")
+
+
+class TrainConfig(Section):
+    """Train a detector, from scratch or from a checkpoint."""
+
+    epochs: int = option(100, "passes over the training images", ge=1)
+    batch: int = option(16, "images per step", ge=1)
+    imgsz: ImageSize = option(640, "side of the training images in pixels")
+    patience: int = option(100, "epochs without a better val mAP50-95 before training stops; 0: never", ge=0)
+    seed: int = option(0, "seed of weights, order and augmentation", ge=0)
+    optimizer: Literal["auto", "SGD", "AdamW"] = option("auto", "auto: AdamW for short runs, SGD for long ones")
+    lr0: float = option(0.01, "initial learning rate (ignored by optimizer=auto)", gt=0)
+    lrf: float = option(0.01, "final learning rate as a share of the initial one", gt=0, le=1)
+    momentum: float = option(0.937, "SGD momentum, or Adam's beta1", ge=0, lt=1)
+    weight_decay: float = option(0.0005, "decay of convolution weights, at the nominal batch", ge=0)
+    cos_lr: bool = option(False, "cosine schedule in place of the linear one")
+    warmup_epochs: float = option(3.0, "epochs of warm-up", ge=0)
+    warmup_momentum: float = option(0.8, "momentum at the start of the warm-up", ge=0, lt=1)
+    warmup_bias_lr: float = option(0.1, "learning rate of biases at the start of the warm-up", ge=0)
+    nbs: int = option(64, "nominal batch: gradients are accumulated up to it", ge=1)
+    box: float = option(7.5, "weight of the box loss (CIoU)", ge=0)
+    cls: float = option(0.5, "weight of the class loss (binary cross-entropy)", ge=0)
+    dfl: float = option(1.5, "weight of the distribution focal loss", ge=0)
+    mosaic: float = option(1.0, "probability of a mosaic of four images", ge=0, le=1)
+    close_mosaic: int = option(10, "last epochs without mosaic", ge=0)
+    degrees: float = option(0.0, "largest rotation in degrees, either way", ge=0, le=180)
+    translate: float = option(0.1, "largest shift as a share of the image", ge=0, le=1)
+    scale: float = option(0.5, "largest zoom, in and out, as a share", ge=0, lt=1)
+    shear: float = option(0.0, "largest shear in degrees, either way", ge=0, lt=90)
+    perspective: float = option(0.0, "largest perspective coefficient", ge=0, le=0.001)
+    hsv_h: float = option(0.015, "largest change of hue as a share of the circle", ge=0, le=1)
+    hsv_s: float = option(0.7, "largest change of saturation as a share", ge=0, le=1)
+    hsv_v: float = option(0.4, "largest change of brightness as a share", ge=0, le=1)
+    fliplr: float = option(0.5, "probability of a left-right flip", ge=0, le=1)
+    flipud: float = option(0.0, "probability of an upside-down flip", ge=0, le=1)
+    amp: bool = option(True, "mixed precision where the hardware has it")
+    device: str = option("auto", DEVICE, machine=True)
+    workers: int = option(2, "processes that prepare batches; 0: none beside the main one", machine=True, ge=0, le=64)
+
+
+class ValConfig(Section):
+    """Measure a model on a dataset."""
+
+    split: str = option("val", SPLIT)
+    imgsz: ImageSize | None = option(None, IMGSZ)
+    batch: int = option(16, "images per forward pass", ge=1)
+    conf: float = option(0.001, CONF, ge=0, lt=1)
+    iou: float = option(0.7, IOU, gt=0, le=1)
+    max_det: int = option(300, MAX_DET, ge=1)
+    rect: bool = option(True, "pad images to a rectangle, not to a square, where the model allows it")
+    device: str = option("auto", DEVICE, machine=True)
+
+
+class PredictConfig(Section):
+    """Find objects in images and videos."""
+
+    conf: float = option(0.25, CONF, ge=0, lt=1)
+    iou: float = option(0.7, IOU, gt=0, le=1)
+    max_det: int = option(300, MAX_DET, ge=1)
+    imgsz: ImageSize | None = option(None, IMGSZ)
+    classes: tuple[int, ...] | None = option(None, "only these class indices; empty: all")
+    agnostic_nms: bool = option(False, "suppress across classes")
+    vid_stride: int = option(1, "use every n-th frame of a video", ge=1)
+    save: bool = option(True, "write pictures with the boxes drawn")
+    save_txt: bool = option(True, "write labels as text, one file an image")
+    save_conf: bool = option(True, "write scores into the text labels")
+    device: str = option("auto", DEVICE, machine=True)
+
+
+class ExportConfig(Section):
+    """Write a checkpoint in a deployment format and prove that it is the same model."""
+
+    format: ExportFormat = option("onnx", "target format")
+    imgsz: ImageSize | None = option(None, IMGSZ)
+    dynamic: bool = option(True, "accept any batch size and any image size that is a multiple of the stride")
+    simplify: bool = option(True, "fold constants and fuse nodes")
+    opset: int = option(20, "ONNX operator set", ge=17, le=21)
+    conf: float = option(0.25, "lowest score in the serving model's answer", ge=0, lt=1)
+    iou: float = option(0.7, IOU, gt=0, le=1)
+    max_det: int = option(300, "rows of the serving model's answer", ge=1)
+    parity_images: int = option(16, "validation images on which the export is compared with the checkpoint", ge=1)
+    parity_iou: float = option(0.99, "lowest IoU of a matched pair of boxes", gt=0, le=1)
+    parity_score: float = option(0.005, "largest difference of score of a matched pair", gt=0, lt=1)
+
+
+class BenchmarkConfig(Section):
+    """Compare the formats of a model: size, accuracy, speed, memory."""
+
+    formats: tuple[BenchmarkFormat, ...] = option(("torch", "onnx"), "formats to compare", min_length=1)
+    split: str = option("val", SPLIT)
+    imgsz: ImageSize | None = option(None, IMGSZ)
+    conf: float = option(0.001, CONF, ge=0, lt=1)
+    iou: float = option(0.7, IOU, gt=0, le=1)
+    max_det: int = option(300, MAX_DET, ge=1)
+    warmup: int = option(5, "images before the clock starts", ge=0, machine=True)
+    images: int = option(100, "images timed, one at a time", ge=1, machine=True)
+    half: bool = option(False, "half precision")
+    device: str = option("auto", DEVICE, machine=True)
+
+
+class DeployConfig(Section):
+    """Serve a model with Triton, verify it through the server, and only then make it the champion."""
+
+    name: str = option(
+        "detector", "name that clients ask for, and of the registered model", pattern=r"^[a-z][a-z0-9_-]*$"
+    )
+    split: str = option("val", SPLIT)
+    max_map_drop: float = option(0.01, "largest loss of mAP50-95 between checkpoint and server", ge=0, le=1)
+    host: str = option("127.0.0.1", "address that a server started here listens on", machine=True)
+    port: int = option(8000, "HTTP port; gRPC and metrics follow on the next two", machine=True, ge=1, le=65533)
+    timeout: float = option(60.0, "seconds until the server must be ready", machine=True, gt=0)
+
+
+class TrackConfig(Section):
+    """Follow objects through a video (ByteTrack)."""
+
+    conf: float = option(0.1, CONF, ge=0, lt=1)
+    iou: float = option(0.7, IOU, gt=0, le=1)
+    max_det: int = option(300, MAX_DET, ge=1)
+    imgsz: ImageSize | None = option(None, IMGSZ)
+    classes: tuple[int, ...] | None = option(None, "only these class indices; empty: all")
+    vid_stride: int = option(1, "use every n-th frame", ge=1)
+    track_high_thresh: float = option(0.25, "score from which a detection is matched first", ge=0, le=1)
+    track_low_thresh: float = option(0.1, "score from which a detection may still continue a track", ge=0, le=1)
+    new_track_thresh: float = option(0.25, "score from which a detection may begin a track", ge=0, le=1)
+    track_buffer: int = option(30, "frames that a lost track is remembered, at 30 frames a second", ge=0)
+    match_thresh: float = option(0.8, "largest cost (1 - IoU) of a first match", gt=0, le=1)
+    fuse_score: bool = option(True, "weigh overlap with the detection's score")
+    save: bool = option(True, "write the video with tracks drawn")
+    device: str = option("auto", DEVICE, machine=True)
+
+
+class Tree(Section):
+    """All modes. `params.yaml` holds this tree; what it leaves out has its default."""
+
+    ingest: IngestConfig = IngestConfig()
+    train: TrainConfig = TrainConfig()
+    val: ValConfig = ValConfig()
+    predict: PredictConfig = PredictConfig()
+    export: ExportConfig = ExportConfig()
+    benchmark: BenchmarkConfig = BenchmarkConfig()
+    deploy: DeployConfig = DeployConfig()
+    track: TrackConfig = TrackConfig()
+
+
+MODES: tuple[str, ...] = tuple(Tree.model_fields)
+
+
+def section_class(mode: str) -> type[Section]:
+    """The config class of a mode. Raises KeyError for a name that is no mode."""
+    annotation = Tree.model_fields[mode].annotation
+    assert isinstance(annotation, type) and issubclass(annotation, Section)
+    return annotation
+
+
+def load_tree(path: str | Path) -> Tree:
+    """Read `params.yaml`. Raises UsageError that names the file, the key and the reason."""
+    try:
+        content: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); give the path of a params.yaml") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+    try:
+        return Tree.model_validate(content or {})
+    except ValidationError as error:
+        raise UsageError(f"{path}: {explain(error, Tree)}") from None
+
+
+def explain(error: ValidationError, section: type[Section]) -> str:
+    """The first problem of a validation error as one line: key, value, reason, and the nearest valid key."""
+    import difflib
+
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        parent: Any = section
+        for part in problem["loc"][:-1]:
+            parent = parent.model_fields[part].annotation
+        near = difflib.get_close_matches(str(problem["loc"][-1]), parent.model_fields, n=1, cutoff=0.0)
+        return f"unknown key {key!r}; did you mean {near[0]!r}?"
+    return f"{key}={problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

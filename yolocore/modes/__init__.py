@@ -1,0 +1,1 @@
+"""The modes: one pure function each, from typed settings and inputs to a record."""

@@ -1,0 +1,95 @@
+"""What each mode takes besides its settings: paths, URIs and names of artifacts, and their digests.
+
+Inputs enter a step's identity by their content and never by their path, so that a moved dataset is
+still the same dataset.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from yolocore.config import Section
+from yolocore.errors import DataError, ModelError
+from yolocore.store import file_digest, json_digest, tree_digest
+
+ARCHITECTURES = tuple(f"yolo11{scale}" for scale in "nsmlx")
+
+
+def _required(description: str) -> Any:
+    return Field(..., description=description)
+
+
+class IngestInputs(Section):
+    source: str = _required("folder, archive or URI (http, https, s3) of images and labels, or demo")
+
+
+class TrainInputs(Section):
+    data: str = _required("ingested dataset, or a dataset.yaml in YOLO form")
+    model: str = Field(
+        "yolo11n", description="checkpoint to start from, or an architecture: " + ", ".join(ARCHITECTURES)
+    )
+
+
+class ValInputs(Section):
+    model: str = _required("checkpoint, exported model, or triton://host:port/name")
+    data: str = _required("ingested dataset, or a dataset.yaml in YOLO form")
+
+
+class PredictInputs(Section):
+    model: str = _required("checkpoint, exported model, or triton://host:port/name")
+    source: str = _required("image, video, folder, glob, list of paths, webcam index or stream URL")
+
+
+class ExportInputs(Section):
+    model: str = _required("checkpoint")
+    data: str = _required("dataset whose val images prove that the export is the same model")
+
+
+class BenchmarkInputs(Section):
+    model: str = _required("checkpoint, or an exported model")
+    data: str = _required("ingested dataset, or a dataset.yaml in YOLO form")
+    exported: str = Field("", description="folder of an export step; empty: exported for the occasion")
+
+
+class DeployInputs(Section):
+    exported: str = _required("folder of an export step")
+    data: str = _required("dataset on which the served model is verified")
+    repository: str = Field("serving", description="folder that holds the served models, kept between deployments")
+
+
+class TrackInputs(Section):
+    model: str = _required("checkpoint, exported model, or triton://host:port/name")
+    source: str = _required("video file, webcam index or stream URL")
+
+
+def model_digest(model: str) -> str:
+    """Digest of a model however it is named: by content, by architecture, or as its server states it.
+
+    Raises ModelError for a path that does not exist.
+    """
+    if model.startswith(("triton://", "triton+grpc://")):
+        from yolocore.runtimes.triton import served_digest
+
+        return served_digest(model)
+    if model in ARCHITECTURES:
+        return json_digest({"architecture": model})
+    path = Path(model)
+    if not path.exists():
+        names = ", ".join(ARCHITECTURES)
+        raise ModelError(f"model={model}: no such file; give a checkpoint, an exported model, or one of {names}")
+    return tree_digest(path)
+
+
+def source_digest(source: str) -> str:
+    """Digest of a predict or track source: a file's or folder's content, else the text itself (a stream)."""
+    path = Path(source)
+    if path.is_file():
+        return file_digest(path)
+    if path.is_dir():
+        return tree_digest(path)
+    if "://" in source or source.isdigit() or any(c in source for c in "*?["):
+        return json_digest({"source": source})
+    raise DataError(f"source={source}: no such file or folder")

@@ -1,0 +1,132 @@
+"""One step of the chain: its identity, its private work folder, and its atomic publication.
+
+    with Step(ValRecord, config, inputs, out) as step:
+        if step.finished:
+            return step.finished
+        ...                       # write into step.work
+        return step.publish(metrics=…, artifacts={"predictions": "predictions.json"}, …)
+
+A step whose record already lies at `out` under the same key does nothing. Otherwise it works in a
+hidden folder beside `out`, named by its key, and renames that folder to `out` at the end. A step that
+fails leaves `out` as it was; a resumable one keeps its work folder, and the next call with the same
+key finds in it what the last one had saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+import yolocore
+from yolocore.config import Section
+from yolocore.errors import DataError, UsageError
+from yolocore.records import FILE_NAME, Artifact, Record
+from yolocore.store import exclusive, json_digest, recover, replace_folder, short, storage_errors, tree_digest
+
+R = TypeVar("R", bound=Record)
+
+
+class Step(Generic[R]):
+    """Context of one step.
+
+    inputs: digest of each input by name; they and `config.identity()` make the step's key.
+    out: folder of the result. It may hold an earlier result or nothing; anything else is refused.
+    resumable: keep what is in `work` when the step fails or is killed.
+    """
+
+    finished: R | None
+    work: Path
+
+    def __init__(
+        self, record: type[R], config: Section, inputs: Mapping[str, str], out: Path, *, resumable: bool = False
+    ) -> None:
+        self._record = record
+        self._config = config
+        self._inputs = dict(inputs)
+        self._out = Path(out).absolute()
+        self._resumable = resumable
+        self._exit = contextlib.ExitStack()
+        self._published = False
+        self.key = json_digest(
+            {"step": record.mode, "program": yolocore.__version__, "config": config.identity(), "inputs": self._inputs}
+        )
+        self.work = self._out.with_name(f".{self._out.name}.{short(self.key)}.partial")
+        self.finished = None
+
+    def __enter__(self) -> Self:
+        self._exit.enter_context(storage_errors(self._out))
+        self._exit.enter_context(exclusive(self._out))
+        try:
+            recover(self._out)
+            self.finished = self._find_finished()
+            if self.finished is None:
+                if not self._resumable:
+                    shutil.rmtree(self.work, ignore_errors=True)
+                self.work.mkdir(parents=True, exist_ok=True)
+                self._started = time.perf_counter()
+        except BaseException:
+            self._exit.close()
+            raise
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if not (self._published or self._resumable or self.finished):
+            shutil.rmtree(self.work, ignore_errors=True)
+        self._exit.__exit__(*exception)
+
+    def publish(
+        self,
+        *,
+        metrics: Mapping[str, float],
+        artifacts: Mapping[str, str],
+        views: Sequence[str] = (),
+        versions: Mapping[str, str] | None = None,
+        timings: Mapping[str, float] | None = None,
+        **findings: Any,
+    ) -> R:
+        """Write the record (last) and put the work folder at `out`.
+
+        artifacts, views: paths relative to `work`. findings: the record class's own fields.
+        """
+        seconds = time.perf_counter() - self._started
+        record = self._record(
+            step=self._record.mode,
+            key=self.key,
+            program=yolocore.__version__,
+            config=self._config.identity(),
+            inputs=self._inputs,
+            artifacts={name: self._describe(path) for name, path in artifacts.items()},
+            views=tuple(sorted(views)),
+            metrics=dict(metrics),
+            versions=dict(versions or {}),
+            timings={**(timings or {}), "seconds": seconds},
+            **findings,
+        )
+        (self.work / FILE_NAME).write_text(record.to_json())
+        replace_folder(self.work, self._out)
+        self._published = True
+        for stale in self._out.parent.glob(f".{self._out.name}.*.partial"):
+            shutil.rmtree(stale, ignore_errors=True)
+        return record
+
+    def _describe(self, relative: str) -> Artifact:
+        path = self.work / relative
+        size = sum(p.stat().st_size for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file())
+        return Artifact(path=relative, digest=tree_digest(path), bytes=size)
+
+    def _find_finished(self) -> R | None:
+        """The record at `out` if it is this step's and its artifacts are still all there."""
+        if not self._out.exists():
+            return None
+        if not self._out.is_dir() or (any(self._out.iterdir()) and not (self._out / FILE_NAME).exists()):
+            raise UsageError(f"out={self._out}: holds files that no step wrote; choose another folder")
+        try:
+            record = self._record.load(self._out)
+        except DataError:
+            return None
+        whole = all((self._out / artifact.path).exists() for artifact in record.artifacts.values())
+        return record if record.key == self.key and whole else None

@@ -1,0 +1,37 @@
+"""Identity by content: sha256 over canonical bytes, written 'sha256:<hex>'."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from yolocore.config.base import canonical_json
+
+
+def bytes_digest(content: bytes | memoryview) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+def json_digest(value: Any) -> str:
+    """Digest of a JSON value in its canonical form, whatever order its keys were written in."""
+    return bytes_digest(canonical_json(value))
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tree_digest(path: Path) -> str:
+    """Digest of a file, or of a folder by the names and digests of all files below it."""
+    if path.is_file():
+        return file_digest(path)
+    files: Mapping[str, str] = {p.relative_to(path).as_posix(): file_digest(p) for p in path.rglob("*") if p.is_file()}
+    return json_digest(files)
+
+
+def short(digest: str) -> str:
+    """The 12 hex digits that name folders and versions; 'sha256:0123456789ab…' → '0123456789ab'."""
+    return digest.removeprefix("sha256:")[:12]

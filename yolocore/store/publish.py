@@ -1,0 +1,89 @@
+"""Publishing that a crash cannot tear: readers see the old state or the new one, never a mixture.
+
+A folder is prepared beside its destination and renamed into place; a file is written to a temporary
+name, synced and renamed. Between the two renames that replace an existing folder a crash can leave
+the destination missing: `recover` puts the old one back, and every writer calls it first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from yolocore.errors import StorageError, UsageError
+
+_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+@contextlib.contextmanager
+def storage_errors(place: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write (full, read-only, forbidden) into StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _STORAGE_ERRNOS:
+            raise
+        where = error.filename or place
+        raise StorageError(f"{where}: {error.strerror}; free space or choose another out=") from None
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a file so that it is there whole or not at all, even if the machine stops."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _retired(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def recover(path: Path) -> None:
+    """Finish or undo a folder replacement that a crash interrupted."""
+    retired = _retired(path)
+    if not retired.exists():
+        return
+    if path.exists():
+        shutil.rmtree(retired)
+    else:
+        retired.rename(path)
+
+
+def replace_folder(prepared: Path, path: Path) -> None:
+    """Put a prepared folder at `path`, in place of what was there."""
+    recover(path)
+    retired = _retired(path)
+    if path.exists():
+        path.rename(retired)
+    prepared.rename(path)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the right to write `path` against other processes; it ends with the process, however it ends.
+
+    Raises UsageError when somebody else holds it.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"{path}: another process is writing there; wait for it or choose another out=") from None
+        yield
