@@ -52,7 +52,7 @@ class RefusedError(YoloError):
     exit_code = 7
 
 
-class Preempted(YoloError):
+class PreemptedError(YoloError):
     """SIGTERM arrived, the state is saved: run the same command again to go on (EX_TEMPFAIL)."""
 
     exit_code = 75

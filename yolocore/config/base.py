@@ -20,8 +20,7 @@ def option(default: Any, description: str, *, machine: bool = False, **constrain
 
     machine: True for how-to-run settings that leave the result unchanged.
     """
-    extra = {"machine": True} if machine else None
-    return Field(default, description=description, json_schema_extra=extra, **constraints)
+    return Field(default, description=description, json_schema_extra={"machine": machine}, **constraints)
 
 
 def canonical_json(value: Any) -> bytes:
