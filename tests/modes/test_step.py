@@ -1,0 +1,104 @@
+"""A step: same key does nothing, failure leaves the old result, a crash leaves what a retry needs."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from yolocore.config import PredictConfig
+from yolocore.errors import DataError, StorageError, UsageError
+from yolocore.modes.step import Step
+from yolocore.records import PredictRecord, load_record
+
+CONFIG = PredictConfig()
+INPUTS = {"model": "sha256:m", "source": "sha256:s"}
+
+
+def run(out, text="result", config=CONFIG, inputs=INPUTS):
+    """A step that writes one file; returns its record and whether it worked."""
+    with Step(PredictRecord, config, inputs, out) as step:
+        if step.finished:
+            return step.finished, False
+        (step.work / "labels.txt").write_text(text)
+        return step.publish(metrics={}, artifacts={"labels": "labels.txt"}, frames=1, objects={}), True
+
+
+def test_the_second_run_does_nothing(tmp_path):
+    first, worked = run(tmp_path / "out")
+    again, worked_again = run(tmp_path / "out")
+    assert (worked, worked_again) == (True, False)
+    assert again == first == load_record(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"config": PredictConfig(conf=0.5)}, id="another setting"),
+        pytest.param({"inputs": {**INPUTS, "source": "sha256:t"}}, id="another input"),
+    ],
+)
+def test_anything_that_decides_the_result_makes_it_work_again(tmp_path, change):
+    first, _ = run(tmp_path / "out")
+    second, worked = run(tmp_path / "out", **change)
+    assert worked
+    assert second.key != first.key
+
+
+def test_how_to_run_is_no_reason_to_run_again(tmp_path):
+    run(tmp_path / "out")
+    assert not run(tmp_path / "out", config=PredictConfig(device="cpu"))[1]
+
+
+def test_a_lost_artifact_is_made_again(tmp_path):
+    run(tmp_path / "out")
+    (tmp_path / "out" / "labels.txt").unlink()
+    assert run(tmp_path / "out")[1]
+
+
+def test_records_differ_only_in_timings(tmp_path):
+    one, two = run(tmp_path / "one")[0], run(tmp_path / "two")[0]
+    assert one.canonical() == two.canonical()
+    assert one.timings.keys() == {"seconds"}
+
+
+def test_failure_leaves_the_old_result_and_no_work_folder(tmp_path):
+    old, _ = run(tmp_path / "out")
+    with pytest.raises(DataError), Step(PredictRecord, PredictConfig(conf=0.9), INPUTS, tmp_path / "out") as step:
+        (step.work / "half").write_text("written")
+        raise DataError("broken")
+    assert load_record(tmp_path / "out") == old
+    assert not list(tmp_path.glob(".out.*.partial"))
+
+
+def test_a_full_disk_is_a_storage_error(tmp_path):
+    with pytest.raises(StorageError, match="No space left"), Step(PredictRecord, CONFIG, INPUTS, tmp_path / "o"):
+        raise OSError(28, "No space left on device", "labels.txt")
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_a_killed_step_finds_its_work_again_only_if_it_resumes(tmp_path, resumable):
+    program = f"""
+        import os, signal
+        from pathlib import Path
+        from yolocore.config import PredictConfig
+        from yolocore.modes.step import Step
+        from yolocore.records import PredictRecord
+        with Step(PredictRecord, PredictConfig(), {INPUTS!r}, Path({str(tmp_path / "out")!r}), resumable=True) as step:
+            (step.work / "state").write_text("half way")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "out").exists()
+    with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=resumable) as step:
+        assert (step.work / "state").exists() is resumable
+
+
+def test_a_folder_of_the_user_is_never_replaced(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="holds files that no step wrote"):
+        run(tmp_path / "out")
+    assert (tmp_path / "out" / "thesis.tex").exists()
