@@ -1,0 +1,73 @@
+# Two commands do everything on a fresh machine with Python 3.11, git and make: `make run`, `make test`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash -o pipefail
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+# uv does not read pip's configuration; a local folder of wheels that pip knows is passed on.
+export UV_FIND_LINKS ?= $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# No part of the chain reports home.
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export ORT_DISABLE_TELEMETRY := 1
+
+.PHONY: help
+help: ## Print this table of contents
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: needs $(PYTHON); install Python 3.11 or set PYTHON=" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(UV) pip install --quiet --compile-bytecode --constraint constraints.txt --editable '.[all,dev]'
+	@touch $@
+
+.PHONY: install
+install: $(BIN)/.installed ## Make the environment in .venv and install everything pinned
+
+.PHONY: triton
+triton: install ## Make the environment of the local Triton server in .triton
+	@$(BIN)/python -m yolocore.serve.environment
+
+.PHONY: run
+run: triton ## Run the whole chain on built-in data, from pictures to a verified endpoint
+	@$(BIN)/dvc repro
+	@$(BIN)/yolo report runs
+
+.PHONY: serve
+serve: triton ## Serve the champion with Triton until Ctrl-C
+	@$(BIN)/yolo serve
+
+.PHONY: test
+test: triton ## Run all tests: quick ones on all cores, then the slow ones
+	$(BIN)/pytest -m "not slow" --numprocesses=2 --dist=worksteal
+	$(BIN)/pytest -m slow
+
+.PHONY: lint
+lint: install ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: install ## Measure the figures that the README states
+	$(BIN)/python -m bench
+
+.PHONY: compile
+compile: install ## Regenerate what is generated: components, compiled pipelines
+	$(BIN)/python -m pipelines.generate
+
+.PHONY: pins
+pins: install ## Resolve the newest versions that fit together into constraints.txt
+	$(UV) pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --extra all --extra dev pyproject.toml | sed 's/+cpu$$//' > constraints.new
+	mv constraints.new constraints.txt
+
+.PHONY: clean
+clean: ## Remove what runs produced; environments stay
+	rm -rf runs serving mlflow.db mlruns mlartifacts .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -not -path './.triton/*' -prune -exec rm -rf {} +
