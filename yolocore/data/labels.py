@@ -1,0 +1,167 @@
+"""What is known about an image: its objects, their canonical JSON form, and what makes a label wrong.
+
+Sources (YOLO, COCO, VOC) turn their rows into `Instance`s in pixels; `check` is the one place that
+decides which of them are usable. Coordinates are rounded to 1/1000 pixel when an instance is made, so
+that a dataset read from its plain folder and from its shards has the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yolocore.config import canonical_json
+
+Numbers = tuple[float, ...]
+
+# A box may stick out this share of the image's side (at least a pixel): annotation tools round.
+EDGE_TOLERANCE = 0.01
+
+# Problems that are always left out and counted, because they are harmless and real datasets have them.
+ZERO_AREA = "zero-area box"
+DUPLICATE = "duplicate box"
+HARMLESS = frozenset({ZERO_AREA, DUPLICATE})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with an image or a label.
+
+    kind: what problems are counted by. where: file, and row or object in it. message: value and remedy.
+    """
+
+    kind: str
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object in an image, in pixels.
+
+    box: x1 y1 x2 y2. polygons: outline as one or more parts, each x1 y1 x2 y2 …. keypoints: x y
+    visibility for each. corners: the four corners of a rotated box, x1 y1 … x4 y4.
+    where, text: the row it came from, for messages; no part of the label.
+    """
+
+    category: int
+    box: Numbers
+    polygons: tuple[Numbers, ...] = ()
+    keypoints: Numbers = ()
+    corners: Numbers = ()
+    where: str = ""
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("box", "keypoints", "corners"):
+            object.__setattr__(self, name, _rounded(getattr(self, name)))
+        object.__setattr__(self, "polygons", tuple(_rounded(part) for part in self.polygons))
+
+    def to_json(self) -> dict[str, Any]:
+        value: dict[str, Any] = {"class": self.category, "box": self.box}
+        for name in ("polygons", "keypoints", "corners"):
+            if getattr(self, name):
+                value[name] = getattr(self, name)
+        return value
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The true objects of an image.
+
+    classes: (n,) int64 indices into the dataset's names. boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of
+    the original image.
+    """
+
+    classes: npt.NDArray[np.int64]
+    boxes: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @classmethod
+    def from_json(cls, content: bytes | memoryview) -> Labels:
+        """Read what `labels_json` wrote."""
+        objects = json.loads(bytes(content))["objects"]
+        return cls(
+            np.array([o["class"] for o in objects], np.int64),
+            np.array([o["box"] for o in objects], np.float32).reshape(-1, 4),
+        )
+
+
+def labels_json(instances: Sequence[Instance], size: tuple[int, int]) -> bytes:
+    """The canonical bytes of an image's labels; size is (height, width)."""
+    return canonical_json({"height": size[0], "width": size[1], "objects": [i.to_json() for i in instances]})
+
+
+def check(
+    instances: Sequence[Instance], size: tuple[int, int], names: Sequence[str]
+) -> tuple[list[Instance], list[Problem]]:
+    """The usable instances, clipped to the image, and what is wrong with the others.
+
+    size: (height, width) of the image. names: the dataset's classes.
+    """
+    usable: list[Instance] = []
+    problems: list[Problem] = []
+    seen: set[tuple[int, Numbers, tuple[Numbers, ...], Numbers]] = set()
+    for instance in instances:
+        problem = _invalid(instance, size, names)
+        if problem is None:
+            instance = replace(instance, box=_clipped(instance.box, size))
+            key = (instance.category, instance.box, instance.polygons, instance.keypoints)
+            x1, y1, x2, y2 = instance.box
+            if x1 == x2 or y1 == y2:
+                problem = Problem(ZERO_AREA, instance.where, f"the box has no area in {instance.text!r}")
+            elif key in seen:
+                problem = Problem(DUPLICATE, instance.where, f"the same object stands above: {instance.text!r}")
+            seen.add(key)
+        if problem is None:
+            usable.append(instance)
+        else:
+            problems.append(problem)
+    return usable, problems
+
+
+def _invalid(instance: Instance, size: tuple[int, int], names: Sequence[str]) -> Problem | None:
+    height, width = size
+    where, text = instance.where, instance.text
+    if not 0 <= instance.category < len(names):
+        known = f"0..{len(names) - 1} ({len(names)} names)"
+        return Problem(
+            "class out of range", where, f"class {instance.category} is not in {known} in {text!r}; correct the class"
+        )
+    numbers = (*instance.box, *(n for part in instance.polygons for n in part), *instance.keypoints, *instance.corners)
+    if not all(map(math.isfinite, numbers)):
+        return Problem("number not finite", where, f"a coordinate is not a finite number in {text!r}; correct the row")
+    x1, y1, x2, y2 = instance.box
+    if x2 < x1 or y2 < y1:
+        return Problem("negative box", where, f"the box ends before it begins in {text!r}; swap its corners")
+    margin_x, margin_y = max(1.0, EDGE_TOLERANCE * width), max(1.0, EDGE_TOLERANCE * height)
+    if x1 < -margin_x or y1 < -margin_y or x2 > width + margin_x or y2 > height + margin_y:
+        pixels = " ".join(f"{n:g}" for n in instance.box)
+        return Problem(
+            "box outside the image",
+            where,
+            f"the box {pixels} (pixels) is outside the {width}x{height} image in {text!r}; correct the row",
+        )
+    return None
+
+
+def _clipped(box: Numbers, size: tuple[int, int]) -> Numbers:
+    height, width = size
+    x1, y1, x2, y2 = box
+    return (min(max(x1, 0.0), width), min(max(y1, 0.0), height), min(max(x2, 0.0), width), min(max(y2, 0.0), height))
+
+
+def _rounded(numbers: Sequence[float]) -> Numbers:
+    # Adding zero turns -0.0 into 0.0, which JSON would tell apart.
+    return tuple(round(float(n), 3) + 0.0 for n in numbers)

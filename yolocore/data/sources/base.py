@@ -1,0 +1,70 @@
+"""What a folder of images and labels looks like to the rest of the project, whatever its form."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from yolocore.data.images import is_image
+from yolocore.data.labels import Instance, Problem
+
+TRAIN, VAL, TEST = "train", "val", "test"
+SPLIT_ALIASES = {
+    "train": TRAIN,
+    "training": TRAIN,
+    "val": VAL,
+    "valid": VAL,
+    "validation": VAL,
+    "test": TEST,
+    "testing": TEST,
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a source.
+
+    name: what the image is called in the dataset, unique within its split. split: None where the source
+    has no splits of its own.
+    """
+
+    name: str
+    path: Path
+    split: str | None
+
+
+class Source(Protocol):
+    """A folder of images and labels of some form.
+
+    names: the classes. samples: its images, sorted by split and name. warnings: what is odd about it, but
+    spoils nothing (labels without an image, crowd regions that are left out).
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    samples: Sequence[Sample]
+    warnings: Sequence[Problem]
+
+    def annotate(self, sample: Sample, size: tuple[int, int]) -> tuple[list[Instance], list[Problem]]:
+        """The objects of an image whose (height, width) is `size`, and rows that could not be read."""
+
+
+def find_images(folder: Path) -> list[Path]:
+    """All image files below a folder, sorted."""
+    return sorted(p for p in folder.rglob("*") if is_image(p) and p.is_file())
+
+
+def relative_names(paths: Iterable[Path], base: Path) -> list[str]:
+    return [Path(os.path.relpath(path, base)).as_posix() for path in paths]
+
+
+def split_by_hash(name: str, seed: int, train_fraction: float, val_fraction: float) -> str:
+    """The split of an image, decided by its name and the seed alone: adding images moves no other one."""
+    number = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "big") / 2**64
+    if number < train_fraction:
+        return TRAIN
+    return VAL if number < train_fraction + val_fraction else TEST
