@@ -1,0 +1,1 @@
+"""Things that run a model. Each module here needs its own engine; importing the package needs none."""
