@@ -1,0 +1,83 @@
+"""The letterbox: known placements, nothing lost on the way back, pixels where the numbers say."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yolocore.letterbox import FILL, Letterbox, rect_shape, to_tensor_batch
+
+side = st.integers(8, 3000)
+
+
+@pytest.mark.parametrize(
+    ("source", "imgsz", "pad", "expected"),
+    [
+        pytest.param((1080, 810), 640, 0.0, (640, 480), id="portrait"),
+        pytest.param((720, 1280), 640, 0.0, (384, 640), id="landscape, rounded up"),
+        pytest.param((480, 640), 640, 0.0, (480, 640), id="already a multiple"),
+        pytest.param((480, 640), 640, 0.5, (512, 672), id="half a stride of context"),
+        pytest.param((100, 100), 320, 0.0, (320, 320), id="small square is enlarged"),
+        pytest.param((4, 4000), 640, 0.0, (32, 640), id="a thin strip keeps one stride"),
+    ],
+)
+def test_rect_shape(source, imgsz, pad, expected):
+    assert rect_shape(source, imgsz, pad=pad) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "shape", "longest", "expected"),
+    [
+        pytest.param((480, 640), (640, 640), None, (1.0, 0, 80, (480, 640)), id="square canvas"),
+        pytest.param((427, 640), (640, 640), None, (1.0, 0, 106, (427, 640)), id="odd border: top is thinner"),
+        pytest.param((375, 500), (480, 640), None, (1.28, 0, 0, (480, 640)), id="enlarged to fit"),
+        pytest.param((375, 500), (480, 640), 500, (1.0, 70, 52, (375, 500)), id="not enlarged"),
+        pytest.param((426, 640), (448, 672), 640, (1.0, 16, 11, (426, 640)), id="validation's border stays grey"),
+        pytest.param((1, 3000), (640, 640), None, (640 / 3000, 0, 319, (1, 640)), id="never thinner than a pixel"),
+    ],
+)
+def test_fit(source, shape, longest, expected):
+    box = Letterbox.fit(source, shape, longest)
+    assert (box.gain, box.pad_left, box.pad_top, box.size) == expected
+
+
+@given(side, side, st.sampled_from([(640, 640), (384, 640), (32, 640)]), st.sampled_from([None, 640, 100]))
+def test_the_image_lies_inside_the_canvas(height, width, shape, longest):
+    box = Letterbox.fit((height, width), shape, longest)
+    assert 0 <= box.pad_top <= box.pad_top + box.size[0] <= shape[0]
+    assert 0 <= box.pad_left <= box.pad_left + box.size[1] <= shape[1]
+
+
+@given(side, side, st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_restore_undoes_the_placement(height, width, corners):
+    box = Letterbox.fit((height, width), (640, 640))
+    boxes = np.array([corners], np.float32) * np.array([width, height, width, height], np.float32)
+    placed = boxes * box.gain + np.array([box.pad_left, box.pad_top] * 2)
+    restored = box.restore(placed.astype(np.float32))
+    assert restored.dtype == np.float32
+    np.testing.assert_allclose(restored, boxes, atol=1e-3 / box.gain + 1e-3)
+
+
+def test_restore_clips_to_the_source():
+    box = Letterbox.fit((100, 200), (640, 640))
+    np.testing.assert_array_equal(box.restore(np.array([[-50.0, 0, 700, 640]])), [[0, 0, 200, 100]])
+
+
+@pytest.mark.parametrize("source", [(480, 640), (375, 500), (1500, 900)], ids=["as is", "enlarged", "reduced"])
+def test_apply_puts_the_resized_image_where_the_numbers_say(source):
+    image = np.random.default_rng(0).integers(0, 255, (*source, 3), dtype=np.uint8)
+    box = Letterbox.fit(source, (640, 672), 640)
+    canvas = box.apply(image)
+    rows, columns = slice(box.pad_top, box.pad_top + box.size[0]), slice(box.pad_left, box.pad_left + box.size[1])
+    np.testing.assert_array_equal(canvas[rows, columns], cv2.resize(image, box.size[::-1]))
+    canvas[rows, columns] = FILL
+    assert (canvas == FILL).all()
+
+
+def test_tensor_batch_is_rgb_planes_in_unit_range():
+    canvases = [np.random.default_rng(i).integers(0, 256, (64, 32, 3), dtype=np.uint8) for i in range(3)]
+    batch = to_tensor_batch(canvases)
+    expected = np.stack(canvases)[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    assert batch.flags.c_contiguous
+    np.testing.assert_array_equal(batch, expected)

@@ -1,0 +1,92 @@
+"""The letterbox: fit an image into the network's canvas without distortion, and map boxes back.
+
+One set of numbers (`Letterbox`) decides the resize, the grey border and the way back, so that they can
+not disagree. The in-graph form of the served model computes the same numbers and is tested equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from yolocore.boxes import Boxes, clip
+
+FILL = 114  # the grey that YOLO networks have seen around images since training
+_UNIT = np.arange(256, dtype=np.float32) / np.float32(255)
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Placement of an image on a canvas. Shapes are (height, width) in pixels.
+
+    gain: factor from source pixels to canvas pixels, the same for both axes.
+    size: shape of the resized image on the canvas; pad_left, pad_top: where its corner lies.
+    """
+
+    gain: float
+    pad_left: int
+    pad_top: int
+    size: tuple[int, int]
+    shape: tuple[int, int]
+    source: tuple[int, int]
+
+    @classmethod
+    def fit(cls, source: tuple[int, int], shape: tuple[int, int], longest: int | None = None) -> Letterbox:
+        """Centre an image of shape `source` on a canvas of `shape`, as large as it fits.
+
+        longest: largest size in pixels of the image's longer side on the canvas; None: no limit.
+        """
+        gain = min(shape[0] / source[0], shape[1] / source[1])
+        if longest is not None:
+            gain = min(gain, longest / max(source))
+        height = max(round(source[0] * gain), 1)
+        width = max(round(source[1] * gain), 1)
+        # An odd border is one pixel thinner on the left and the top.
+        left = round((shape[1] - width) / 2 - 0.1)
+        top = round((shape[0] - height) / 2 - 0.1)
+        return cls(gain, left, top, (height, width), shape, source)
+
+    def apply(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(h, w, 3) of the source shape → (H, W, 3) canvas, bilinear, filled with grey."""
+        height, width = self.size
+        if self.size == self.shape == self.source:
+            return image
+        canvas = np.full((*self.shape, image.shape[2]), FILL, np.uint8)
+        inside = canvas[self.pad_top : self.pad_top + height, self.pad_left : self.pad_left + width]
+        if self.size == self.source:
+            inside[:] = image
+        else:
+            cv2.resize(image, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)
+        return canvas
+
+    def restore(self, boxes: Boxes) -> Boxes:
+        """(n, 4) xyxy in canvas pixels → source pixels, clipped to the source image."""
+        offset = np.array([self.pad_left, self.pad_top] * 2, boxes.dtype)
+        return clip((boxes - offset) / boxes.dtype.type(self.gain), self.source)
+
+
+def rect_shape(source: tuple[int, int], imgsz: int, stride: int = 32, pad: float = 0.0) -> tuple[int, int]:
+    """Smallest canvas (height, width), a multiple of stride, that holds an image with longer side imgsz.
+
+    pad: extra border in strides, before rounding up. Validation has half a stride, so that objects at
+    the border get some context.
+    """
+    longest = max(source)
+    height, width = (math.ceil(side / longest * imgsz / stride + pad) * stride for side in source)
+    return height, width
+
+
+def to_tensor_batch(canvases: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+    """B canvases (H, W, 3) BGR of one shape → (B, 3, H, W) float32 RGB in 0..1, contiguous."""
+    height, width = canvases[0].shape[:2]
+    batch = np.empty((len(canvases), 3, height, width), np.float32)
+    for planes, canvas in zip(batch, canvases, strict=True):
+        # A table look-up per plane is exact and twice as fast as any way of dividing.
+        for plane, channel in zip(planes[::-1], cv2.split(canvas), strict=True):
+            cv2.LUT(channel, _UNIT, dst=plane)
+    return batch
