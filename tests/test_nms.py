@@ -1,0 +1,109 @@
+"""Suppression: equal to the plain greedy loop, deterministic, and every option does what it says."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import yolocore.nms
+from yolocore.boxes import iou_matrix, xyxy_to_xywh
+from yolocore.nms import non_max_suppression, suppress
+
+
+def greedy(boxes, labels, iou, max_det):
+    """The textbook loop: best first, each is kept unless a kept one of its class overlaps it too much."""
+    overlap = iou_matrix(boxes, boxes)
+    kept = []
+    for i in range(len(boxes)):
+        if not any(overlap[i, k] > iou and (labels is None or labels[i] == labels[k]) for k in kept):
+            kept.append(i)
+    return kept[:max_det]
+
+
+def random_boxes(seed, n, spread, classes):
+    rng = np.random.default_rng(seed)
+    centre, size = rng.uniform(-spread, spread, (n, 2)), rng.uniform(0, 30, (n, 2))
+    boxes = np.concatenate([centre - size / 2, centre + size / 2], axis=1).astype(np.float32)
+    return boxes, rng.integers(0, classes, n)
+
+
+def raw(rows, classes=3):
+    """Raw network output (4 + nc, N) from rows (xyxy, {class: score})."""
+    prediction = np.zeros((4 + classes, len(rows)), np.float32)
+    for column, (box, scores) in enumerate(rows):
+        prediction[:4, column] = xyxy_to_xywh(np.array(box, np.float32))
+        for label, score in scores.items():
+            prediction[4 + label, column] = score
+    return prediction
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.integers(0, 150),
+    st.sampled_from([2, 20, 200]),
+    st.sampled_from([1, 4]),
+    st.sampled_from([0.1, 0.5, 0.7, 1.0]),
+    st.booleans(),
+    st.sampled_from([3, 300]),
+)
+def test_equals_the_greedy_loop(seed, n, spread, classes, iou, agnostic, max_det):
+    boxes, labels = random_boxes(seed, n, spread, classes)
+    labels = None if agnostic else labels
+    assert suppress(boxes, labels, iou, max_det).tolist() == greedy(boxes, labels, iou, max_det)
+
+
+@pytest.mark.parametrize("max_det", [5, 1000], ids=["stops early", "goes to the end"])
+def test_blocks_change_nothing(monkeypatch, max_det):
+    boxes, labels = random_boxes(1, 500, 40, 2)
+    whole = suppress(boxes, labels, 0.3, max_det)
+    monkeypatch.setattr(yolocore.nms, "_BLOCK", 7)
+    np.testing.assert_array_equal(suppress(boxes, labels, 0.3, max_det), whole)
+
+
+A, A_SHIFTED, B = [0, 0, 100, 100], [5, 0, 105, 100], [200, 0, 300, 100]
+CASES = [
+    pytest.param([(A, {0: 0.9}), (A_SHIFTED, {0: 0.8})], {}, [(0, 0.9)], id="the better of two overlapping"),
+    pytest.param([(A, {0: 0.8}), (A_SHIFTED, {0: 0.9})], {}, [(0, 0.9)], id="whatever their order"),
+    pytest.param([(A, {0: 0.9}), (B, {0: 0.8})], {}, [(0, 0.9), (0, 0.8)], id="apart: both"),
+    pytest.param([(A, {0: 0.9}), (A, {1: 0.8})], {}, [(0, 0.9), (1, 0.8)], id="classes don't suppress each other"),
+    pytest.param([(A, {0: 0.9}), (A, {1: 0.8})], {"agnostic": True}, [(0, 0.9)], id="unless agnostic"),
+    pytest.param([(A, {0: 0.9, 1: 0.8})], {}, [(0, 0.9)], id="an anchor's best class only"),
+    pytest.param([(A, {0: 0.9, 1: 0.8})], {"multi_label": True}, [(0, 0.9), (1, 0.8)], id="or each, multi_label"),
+    pytest.param([(A, {0: 0.9, 1: 0.8})], {"classes": [1]}, [], id="classes: a cat is no dog with a lower score"),
+    pytest.param([(A, {0: 0.9}), (B, {2: 0.8})], {"classes": [2, 1]}, [(2, 0.8)], id="classes filter"),
+    pytest.param([(A, {0: 0.25}), (B, {0: 0.26})], {}, [(0, 0.26)], id="conf must be exceeded"),
+    pytest.param([(A, {0: 0.5}), (B, {0: 0.6})], {"max_det": 1}, [(0, 0.6)], id="max_det keeps the best"),
+    pytest.param(
+        [(A, {0: 0.5}), ([0, 0, 100, 50], {0: 0.4})], {"iou": 0.5}, [(0, 0.5), (0, 0.4)], id="IoU = iou stays"
+    ),
+    pytest.param([(A, {0: float("nan")})], {}, [], id="NaN is no detection"),
+    pytest.param([], {}, [], id="no anchors above conf"),
+]
+
+
+@pytest.mark.parametrize(("rows", "options", "expected"), CASES)
+def test_options(rows, options, expected):
+    found = non_max_suppression(raw([*rows, (B, {})]), **({"conf": 0.25, "iou": 0.7, "max_det": 300} | options))
+    assert list(zip(found.classes.tolist(), found.scores.round(4).tolist(), strict=True)) == [
+        (label, pytest.approx(score)) for label, score in expected
+    ]
+
+
+def test_equal_scores_are_ordered_by_anchor():
+    prediction = raw([([i * 50, 0, i * 50 + 40, 40], {0: 0.5}) for i in range(40)])
+    found = non_max_suppression(prediction, conf=0.1, iou=0.7, max_det=300)
+    np.testing.assert_allclose(found.boxes[:, 0], np.arange(40) * 50, atol=1e-3)
+
+
+def test_many_weak_candidates_are_cut_to_the_best(monkeypatch):
+    monkeypatch.setattr(yolocore.nms, "MAX_CANDIDATES", 10)
+    prediction = raw([([i * 50, 0, i * 50 + 40, 40], {0: 0.2 + i / 100}) for i in range(40)])
+    found = non_max_suppression(prediction, conf=0.1, iou=0.7, max_det=300)
+    np.testing.assert_allclose(found.scores, 0.59 - np.arange(10) / 100, atol=1e-6)
+
+
+def test_boxes_come_back_as_corners():
+    found = non_max_suppression(raw([([10, 20, 40, 80], {1: 0.9})]), conf=0.25, iou=0.7, max_det=300)
+    np.testing.assert_allclose(found.boxes, [[10, 20, 40, 80]])
+    assert found.boxes.dtype == np.float32 and found.classes.dtype == np.int64
