@@ -1,4 +1,4 @@
-"""The config tree: one section a mode. Its YAML form is `params.yaml`.
+"""The config tree: one section a mode, and one for the pipeline. Its YAML form is `params.yaml`.
 
 Names and defaults are the ones that users of YOLO know. `None` for `imgsz` means the size that the
 model was trained at, which every checkpoint and exported model carries with it.
@@ -25,6 +25,13 @@ IOU = "overlap (IoU) above which non-maximum suppression drops the lower-scored 
 MAX_DET = "most detections kept per image"
 IMGSZ = "longest side of the network's input in pixels; empty: the model's own"
 SPLIT = "split of the dataset that is used"
+
+
+class PipelineConfig(Section):
+    """What the chain starts from. No mode: it fills the inputs of the first steps of a pipeline."""
+
+    source: str = option("demo", "images and labels: folder, archive or URI; demo: the built-in data")
+    model: str = option("yolo11n", "checkpoint that training starts from, or an architecture to train from scratch")
 
 
 class IngestConfig(Section):
@@ -173,6 +180,7 @@ class TrackConfig(Section):
 class Tree(Section):
     """All modes. `params.yaml` holds this tree; what it leaves out has its default."""
 
+    pipeline: PipelineConfig = PipelineConfig()
     ingest: IngestConfig = IngestConfig()
     train: TrainConfig = TrainConfig()
     val: ValConfig = ValConfig()
@@ -183,7 +191,7 @@ class Tree(Section):
     track: TrackConfig = TrackConfig()
 
 
-MODES: tuple[str, ...] = tuple(Tree.model_fields)
+MODES: tuple[str, ...] = tuple(name for name in Tree.model_fields if name != "pipeline")
 
 
 def section_class(mode: str) -> type[Section]:
@@ -219,4 +227,6 @@ def explain(error: ValidationError, section: type[Section]) -> str:
             parent = parent.model_fields[part].annotation
         near = difflib.get_close_matches(str(problem["loc"][-1]), parent.model_fields, n=1, cutoff=0.0)
         return f"unknown key {key!r}; did you mean {near[0]!r}?"
+    if problem["type"] == "missing":
+        return f"{key}= is missing: {section.model_fields[key].description}"
     return f"{key}={problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

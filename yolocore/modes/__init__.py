@@ -1,1 +1,30 @@
-"""The modes: one pure function each, from typed settings and inputs to a record."""
+"""The modes: one pure function each, from typed settings and inputs to a record.
+
+`run` is the call that all doors share. It imports only the mode that is asked for, so that no mode pays
+for another one's libraries, and tracks the step in MLflow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from yolocore.modes.request import Request
+    from yolocore.progress import Listener
+    from yolocore.records import Record
+
+
+def run(request: Request, listener: Listener | None = None) -> Record:
+    """Run one step, or find it finished. Raises the YoloErrors of the mode, and ServiceError if MLflow is unreachable."""
+    from yolocore.lineage.runs import track
+    from yolocore.progress import SILENT, Listeners
+
+    listener = listener or SILENT
+    with track(
+        request.mode, request.config, pipeline=request.pipeline, request=request.identity(), listener=listener
+    ) as tracked:
+        mode = getattr(import_module(f"yolocore.modes.{request.mode}"), request.mode)
+        record: Record = mode(request.config, request.inputs, request.out, Listeners([listener, tracked]))
+        tracked.finish(record, request.out)
+    return record

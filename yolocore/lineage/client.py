@@ -1,0 +1,83 @@
+"""Reaching MLflow: the one place that knows where it is and that checks, before any work, that it answers.
+
+MLflow is imported here and in its neighbours only, inside functions: it costs seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import urllib.error
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yolocore.errors import ServiceError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "yolocore"
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or a SQLite database in the working directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+
+
+def available() -> bool:
+    """Whether this environment can track: slim containers carry no MLflow, or its client without databases.
+
+    Raises ServiceError when a server is asked for that cannot be spoken to.
+    """
+    asked = os.environ.get("MLFLOW_TRACKING_URI")
+    if asked and find_spec("mlflow") is None:
+        raise ServiceError(
+            f"MLFLOW_TRACKING_URI={asked}: mlflow is not installed; install yolocore[mlflow] or unset it"
+        )
+    return find_spec("mlflow") is not None and (bool(asked) or find_spec("sqlalchemy") is not None)
+
+
+def connect() -> tuple[MlflowClient, str]:
+    """A client that has answered, and the id of the experiment (MLFLOW_EXPERIMENT_NAME, default 'yolocore').
+
+    Raises ServiceError within seconds when the server or database cannot be used.
+    """
+    uri = tracking_uri()
+    if uri.startswith(("http://", "https://")):
+        _knock(uri)
+    # MLflow's own defaults retry for minutes; a step must learn quickly that its tracker is gone.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    for chatty in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        experiment = client.get_experiment_by_name(name)
+        return client, experiment.experiment_id if experiment else client.create_experiment(name)
+    except Exception as error:  # every store (REST, SQLAlchemy, plug-ins) has its own family of errors
+        reason = " ".join(str(error).split())[:200]
+        raise ServiceError(
+            f"MLflow at {uri}: cannot be used ({reason}); start it or change MLFLOW_TRACKING_URI"
+        ) from None
+
+
+def _knock(uri: str) -> None:
+    """Any answer below 500 means that a server is there; MLflow's client would go on asking for minutes."""
+    try:
+        urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=5).close()
+    except urllib.error.HTTPError as error:
+        if error.code >= 500:
+            raise ServiceError(
+                f"MLflow at {uri}: answers {error.code}; start it or change MLFLOW_TRACKING_URI"
+            ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise ServiceError(
+            f"MLflow at {uri}: does not answer ({reason}); start it, or change or unset MLFLOW_TRACKING_URI"
+        ) from None

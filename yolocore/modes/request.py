@@ -1,0 +1,130 @@
+"""From loose keys, as people write them, to one mode's typed settings and inputs.
+
+Every door ends up here: `epochs=3` on the command line, `train(epochs=3)` in Python, a form's field in
+Kubeflow. Values may be typed or text; pydantic reads numbers and switches from text, and the two forms
+that it cannot know (a list, nothing) are read here: `classes=0,2` or `[0,2]`, `imgsz=None` or `imgsz=`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from yolocore.config import MODES, Section, explain, load_tree, section_class
+from yolocore.errors import UsageError
+from yolocore.modes.inputs import (
+    BenchmarkInputs,
+    DeployInputs,
+    ExportInputs,
+    IngestInputs,
+    PredictInputs,
+    TrackInputs,
+    TrainInputs,
+    ValInputs,
+)
+from yolocore.store import json_digest
+
+INPUTS: dict[str, type[Section]] = {
+    "ingest": IngestInputs,
+    "train": TrainInputs,
+    "val": ValInputs,
+    "predict": PredictInputs,
+    "export": ExportInputs,
+    "benchmark": BenchmarkInputs,
+    "deploy": DeployInputs,
+    "track": TrackInputs,
+}
+
+# Keys that belong to the request and to no mode; help shows these texts.
+REQUEST_KEYS = {
+    "out": "folder of the result (default: runs/MODE)",
+    "params": "params.yaml whose section for this mode gives the settings; keys beside it override them",
+    "pipeline": "name of the pipeline run that this step is tracked under in MLflow",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One step to run. `pipeline` is the identity of the pipeline run it belongs to; empty for a step on its own."""
+
+    mode: str
+    config: Section
+    inputs: Section
+    out: Path
+    pipeline: str = ""
+
+    def identity(self) -> str:
+        """Digest of what is asked for, before any input is read: the same command has the same one."""
+        return json_digest(
+            {
+                "mode": self.mode,
+                "config": self.config.identity(),
+                "inputs": self.inputs.model_dump(mode="json"),
+                "out": str(self.out.absolute()),
+                "pipeline": self.pipeline,
+            }
+        )
+
+
+def nearest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """The known word most like this one."""
+    return difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
+
+
+def read_request(mode: str, keys: Mapping[str, Any]) -> Request:
+    """Check keys and values of one mode. Raises UsageError that names the key, the value and what is valid."""
+    if mode not in MODES:
+        raise UsageError(f"unknown mode {mode!r}; did you mean {nearest(mode, MODES)!r}?")
+    config_class, inputs_class = section_class(mode), INPUTS[mode]
+    known = {**inputs_class.model_fields, **config_class.model_fields, **REQUEST_KEYS}
+    for key in keys:
+        if key not in known:
+            raise UsageError(f"unknown key {key!r}; did you mean {nearest(key, known)!r}?")
+
+    settings: dict[str, Any] = {}
+    pipeline = str(keys.get("pipeline") or "")
+    if keys.get("params"):
+        tree = load_tree(str(keys["params"]))
+        settings = getattr(tree, mode).model_dump()
+        if not pipeline:
+            from yolocore.lineage.runs import pipeline_of
+
+            pipeline = pipeline_of(tree)
+    return Request(
+        mode=mode,
+        config=_validate(config_class, {**settings, **_pick(config_class, keys)}),
+        inputs=_validate(inputs_class, _pick(inputs_class, keys)),
+        out=Path(keys.get("out") or f"runs/{mode}"),
+        pipeline=pipeline,
+    )
+
+
+def _pick(section: type[Section], keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _value(field, keys[name]) for name, field in section.model_fields.items() if name in keys}
+
+
+def _value(field: FieldInfo, value: Any) -> Any:
+    """Read text that stands for nothing or for a list; leave everything else to pydantic."""
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, str) or field.annotation is str:
+        return value
+    kinds = (field.annotation, *get_args(field.annotation))
+    if type(None) in kinds and value.lower() in ("", "none", "null"):
+        return None
+    if any(get_origin(kind) is tuple for kind in kinds):
+        return [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
+    return value
+
+
+def _validate(section: type[Section], values: dict[str, Any]) -> Section:
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(explain(error, section)) from None
