@@ -121,7 +121,7 @@ class ExportConfig(Section):
     imgsz: ImageSize | None = option(None, IMGSZ)
     dynamic: bool = option(True, "accept any batch size and any image size that is a multiple of the stride")
     simplify: bool = option(True, "fold constants and fuse nodes")
-    opset: int = option(20, "ONNX operator set", ge=17, le=21)
+    opset: int = option(20, "ONNX operator set", ge=18, le=20)
     conf: float = option(0.25, "lowest score in the serving model's answer", ge=0, lt=1)
     iou: float = option(0.7, IOU, gt=0, le=1)
     max_det: int = option(300, "rows of the serving model's answer", ge=1)
