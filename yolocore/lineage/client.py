@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import urllib.error
 import urllib.request
 from importlib.util import find_spec
@@ -33,9 +34,7 @@ def available() -> bool:
     """
     asked = os.environ.get("MLFLOW_TRACKING_URI")
     if asked and find_spec("mlflow") is None:
-        raise ServiceError(
-            f"MLFLOW_TRACKING_URI={asked}: mlflow is not installed; install yolocore[mlflow] or unset it"
-        )
+        raise ServiceError(f"MLFLOW_TRACKING_URI={where()}: mlflow is not installed; install yolocore[mlflow]")
     return find_spec("mlflow") is not None and (bool(asked) or find_spec("sqlalchemy") is not None)
 
 
@@ -61,10 +60,12 @@ def connect() -> tuple[MlflowClient, str]:
         experiment = client.get_experiment_by_name(name)
         return client, experiment.experiment_id if experiment else client.create_experiment(name)
     except Exception as error:  # every store (REST, SQLAlchemy, plug-ins) has its own family of errors
-        reason = " ".join(str(error).split())[:200]
-        raise ServiceError(
-            f"MLflow at {uri}: cannot be used ({reason}); start it or change MLFLOW_TRACKING_URI"
-        ) from None
+        raise _unusable(" ".join(str(error).split())[:200]) from None
+
+
+def where() -> str:
+    """The tracking URI without a password in it, for messages."""
+    return re.sub(r"//[^/@]*@", "//", tracking_uri())
 
 
 def _knock(uri: str) -> None:
@@ -73,11 +74,12 @@ def _knock(uri: str) -> None:
         urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=5).close()
     except urllib.error.HTTPError as error:
         if error.code >= 500:
-            raise ServiceError(
-                f"MLflow at {uri}: answers {error.code}; start it or change MLFLOW_TRACKING_URI"
-            ) from None
+            raise _unusable(f"answers {error.code}") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise ServiceError(
-            f"MLflow at {uri}: does not answer ({reason}); start it, or change or unset MLFLOW_TRACKING_URI"
-        ) from None
+        raise _unusable(str(getattr(error, "reason", error))) from None
+
+
+def _unusable(reason: str) -> ServiceError:
+    return ServiceError(
+        f"MLflow at {where()}: cannot be used ({reason}); start it, or change or unset MLFLOW_TRACKING_URI"
+    )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from yolocore.config import Section, Tree
 from yolocore.errors import PreemptedError
-from yolocore.lineage.client import available, connect, tracking_uri
+from yolocore.lineage.client import available, connect, where
 from yolocore.progress import SILENT, Listener
 from yolocore.records import FILE_NAME, Record
 from yolocore.store import json_digest, short
@@ -119,21 +119,21 @@ class StepRun(_Untracked):
     def epoch(self, number: int, row: Mapping[str, float]) -> None:
         from mlflow.entities import Metric
 
+        now = int(time.time() * 1000)
+        self._pending += [Metric(name, value, now, number) for name, value in row.items() if math.isfinite(value)]
         with self._forgiving():
             self._begin()
-            if number <= self._logged_epochs:
-                return
-            now = int(time.time() * 1000)
-            self._pending += [Metric(name, value, now, number) for name, value in row.items() if math.isfinite(value)]
-            self._client.log_batch(self._run_id, metrics=self._pending)
-            self._pending = []
+            self._flush()
 
     def finish(self, record: Record, out: Path) -> None:
         """Log the record of the step, unless a finished run of the same step already has it."""
         with self._forgiving():
-            if not self._run_id and self._find({KEY: record.key, PIPELINE: self._pipeline}, "= 'FINISHED'"):
+            if not self._run_id and self._find(
+                {KEY: record.key, PIPELINE: self._pipeline}, "attributes.status = 'FINISHED'"
+            ):
                 return
             self._begin()
+            self._flush()
             self._log(record, out)
             self._end("FINISHED")
 
@@ -151,7 +151,7 @@ class StepRun(_Untracked):
             self._parent_id = self._parent()
         if self._given:
             run_id = self._given
-        elif interrupted := self._find({REQUEST: self._request}, "!= 'FINISHED'"):
+        elif interrupted := self._find({REQUEST: self._request}, "attributes.status != 'FINISHED'"):
             run_id = interrupted
             self._client.update_run(run_id, status="RUNNING")
             self._logged_epochs = self._last_epoch(run_id)
@@ -179,19 +179,22 @@ class StepRun(_Untracked):
         said = {name: value for name, value in tags.items() if value}
         return self._client.create_run(self._experiment, tags=said, run_name=name).info.run_id
 
-    def _find(self, tags: dict[str, str], status: str = "!= ''") -> str:
-        """Id of the newest run that has these tags (an empty value: any) and such a status, or empty."""
-        conditions = [f"tags.`{name}` = '{value}'" for name, value in tags.items() if value]
-        found = self._client.search_runs(
-            [self._experiment], " and ".join([*conditions, f"attributes.status {status}"]), max_results=1
-        )
+    def _find(self, tags: dict[str, str], condition: str = "") -> str:
+        """Id of the newest run that has these tags (an empty value: any) and meets the condition, or empty."""
+        conditions = [*(f"tags.`{name}` = '{value}'" for name, value in tags.items() if value), condition]
+        found = self._client.search_runs([self._experiment], " and ".join(filter(None, conditions)), max_results=1)
         return found[0].info.run_id if found else ""
 
     def _last_epoch(self, run_id: str) -> int:
-        metrics = self._client.get_run(run_id).data.metrics
-        return max(
-            (entry.step for name in metrics for entry in self._client.get_metric_history(run_id, name)), default=0
-        )
+        names = self._client.get_run(run_id).data.metrics
+        histories = (self._client.get_metric_history(run_id, name) for name in names)
+        return max((metric.step for history in histories for metric in history), default=0)
+
+    def _flush(self) -> None:
+        new = [metric for metric in self._pending if metric.step > self._logged_epochs]
+        if new:
+            self._client.log_batch(self._run_id, metrics=new)
+        self._pending = []
 
     def _log(self, record: Record, out: Path) -> None:
         from mlflow.entities import Metric, RunTag
@@ -206,10 +209,9 @@ class StepRun(_Untracked):
         }
         self._client.log_batch(
             self._run_id,
-            metrics=self._pending + [Metric(k, v, now, 0) for k, v in figures.items() if math.isfinite(v)],
+            metrics=[Metric(name, value, now, 0) for name, value in figures.items() if math.isfinite(value)],
             tags=[RunTag(name, value) for name, value in tags.items()],
         )
-        self._pending = []
         for path in (FILE_NAME, *record.views):
             folder = Path(path).parent.as_posix()
             self._client.log_artifact(self._run_id, str(out / path), None if folder == "." else folder)
@@ -230,5 +232,5 @@ class StepRun(_Untracked):
         except (MlflowException, OSError) as error:
             if not self._complained:
                 reason = " ".join(str(error).split())[:200]
-                self._listener.note(f"MLflow at {tracking_uri()}: {reason}; going on without it")
+                self._listener.note(f"MLflow at {where()}: {reason}; going on without it")
             self._complained = True

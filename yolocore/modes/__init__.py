@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run(request: Request, listener: Listener | None = None) -> Record:
-    """Run one step, or find it finished. Raises the YoloErrors of the mode, and ServiceError if MLflow is unreachable."""
+    """Run one step, or find it finished. Raises the mode's YoloErrors, and ServiceError when MLflow is unreachable."""
     from yolocore.lineage.runs import track
     from yolocore.progress import SILENT, Listeners
 
