@@ -1,0 +1,129 @@
+"""YOLO11, written from its published architecture: one table of layers, scaled in depth and width.
+
+Source of the table: the YOLO11 model description and the parameter counts of each layer; the tests hold
+parameters, operations and state-dict keys of every size to the published ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from yolocore.errors import UsageError
+from yolocore.model.blocks import C2PSA, SPPF, C3k2, Concat, Conv
+from yolocore.model.head import Detect
+
+
+class Scaling(NamedTuple):
+    """Compound scaling: repeats times `depth`; channels, at most `most_channels`, times `width`."""
+
+    depth: float
+    width: float
+    most_channels: int
+    c3k: bool  # every C3k2 has C3k inside, not only the deep ones
+
+    def channels(self, c: int) -> int:
+        return math.ceil(min(c, self.most_channels) * self.width / 8) * 8
+
+    def repeats(self, n: int) -> int:
+        return max(round(n * self.depth), 1)
+
+
+SCALES = {
+    "n": Scaling(0.50, 0.25, 1024, False),
+    "s": Scaling(0.50, 0.50, 1024, False),
+    "m": Scaling(0.50, 1.00, 512, True),
+    "l": Scaling(1.00, 1.00, 512, True),
+    "x": Scaling(1.00, 1.50, 512, True),
+}
+PREVIOUS = -1
+
+
+def _layers(scale: Scaling, nc: int) -> list[tuple[Sequence[int], nn.Module]]:
+    """The network as (where the input comes from, module) rows; a row's index is its name in checkpoints."""
+    c = {base: scale.channels(base) for base in (64, 128, 256, 512, 1024)}
+    n = scale.repeats(2)
+    before = (PREVIOUS,)
+
+    def c3k2(c1: int, c2: int, c3k: bool = False, expansion: float = 0.5) -> C3k2:
+        return C3k2(c1, c2, n, c3k or scale.c3k, expansion)
+
+    def upsample() -> nn.Upsample:
+        return nn.Upsample(scale_factor=2.0, mode="nearest")
+
+    return [
+        # backbone
+        (before, Conv(3, c[64], 3, 2)),  # 0, stride 2
+        (before, Conv(c[64], c[128], 3, 2)),  # 1, stride 4
+        (before, c3k2(c[128], c[256], expansion=0.25)),
+        (before, Conv(c[256], c[256], 3, 2)),  # 3, stride 8
+        (before, c3k2(c[256], c[512], expansion=0.25)),  # 4
+        (before, Conv(c[512], c[512], 3, 2)),  # 5, stride 16
+        (before, c3k2(c[512], c[512], c3k=True)),  # 6
+        (before, Conv(c[512], c[1024], 3, 2)),  # 7, stride 32
+        (before, c3k2(c[1024], c[1024], c3k=True)),
+        (before, SPPF(c[1024])),
+        (before, C2PSA(c[1024], n)),  # 10
+        # neck: top-down, then bottom-up
+        (before, upsample()),
+        ((PREVIOUS, 6), Concat()),
+        (before, c3k2(c[1024] + c[512], c[512])),  # 13
+        (before, upsample()),
+        ((PREVIOUS, 4), Concat()),
+        (before, c3k2(c[512] + c[512], c[256])),  # 16, stride 8
+        (before, Conv(c[256], c[256], 3, 2)),
+        ((PREVIOUS, 13), Concat()),
+        (before, c3k2(c[256] + c[512], c[512])),  # 19, stride 16
+        (before, Conv(c[512], c[512], 3, 2)),
+        ((PREVIOUS, 10), Concat()),
+        (before, c3k2(c[512] + c[1024], c[1024], c3k=True)),  # 22, stride 32
+        ((16, 19, 22), Detect(nc, (c[256], c[512], c[1024]))),
+    ]
+
+
+class YOLO11(nn.Module):
+    """The detector. In training its output is the raw maps, otherwise the decoded predictions."""
+
+    def __init__(self, scale: str, nc: int) -> None:
+        super().__init__()
+        self.scale = scale
+        sources, modules = zip(*_layers(SCALES[scale], nc), strict=True)
+        self._sources: tuple[Sequence[int], ...] = sources
+        self._kept = {index for row in sources for index in row}
+        self.model = nn.ModuleList(modules)
+
+    @property
+    def head(self) -> Detect:
+        head = self.model[-1]
+        assert isinstance(head, Detect)
+        return head
+
+    @property
+    def nc(self) -> int:
+        return self.head.nc
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """images: (b, 3, h, w) RGB in 0..1, h and w multiples of 32. Returns what `Detect.forward` says."""
+        outputs: dict[int, Tensor] = {PREVIOUS: images}
+        for index, (sources, module) in enumerate(zip(self._sources, self.model, strict=True)):
+            inputs = [outputs[source] for source in sources]
+            output = module(inputs[0] if len(inputs) == 1 else inputs)
+            outputs[PREVIOUS] = output
+            if index in self._kept:
+                outputs[index] = output
+        return output
+
+    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
+        """Raw maps (see `maps`) in training; otherwise (b, 4 + nc, a) decoded as `Detect.decode` says."""
+        maps = self.maps(images)
+        return maps if self.training else self.head.decode(maps)
+
+
+def build(scale: str, nc: int) -> YOLO11:
+    """A YOLO11 with fresh weights. Raises UsageError for a scale that there is not."""
+    if scale not in SCALES:
+        raise UsageError(f"scale={scale!r}: YOLO11 has the sizes {', '.join(SCALES)}")
+    return YOLO11(scale, nc)
