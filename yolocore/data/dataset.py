@@ -6,7 +6,7 @@ folder. Both give the same images, labels and digests, so that a model can be tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,12 +17,11 @@ import numpy.typing as npt
 
 from yolocore.data.images import image_size
 from yolocore.data.labels import HARMLESS, Labels, check, labels_json
-from yolocore.data.sources.base import Sample, Source
-from yolocore.data.sources.yolo import YoloSource
+from yolocore.data.shards import MANIFEST, Manifest, ShardSplit, dataset_digest, split_digest
+from yolocore.data.sources import Sample, Source, open_source
 from yolocore.errors import DataError
-from yolocore.store import bytes_digest, json_digest
+from yolocore.store import bytes_digest
 
-MANIFEST = "manifest.json"
 _THREADS = 8  # reading headers waits for the disk more than for the processor
 
 
@@ -50,10 +49,14 @@ class Split(Protocol):
 class Dataset:
     """Class names and splits. `split` opens one; opening the dataset itself reads next to nothing."""
 
-    def __init__(self, path: Path, names: Sequence[str], splits: Mapping[str, Callable[[], Split]]) -> None:
+    def __init__(
+        self, path: Path, names: Sequence[str], splits: Mapping[str, Callable[[], Split]], digest: str | None = None
+    ) -> None:
+        """digest: the dataset's where it is known already."""
         self.path = path
         self.names = tuple(names)
         self._openers = dict(splits)
+        self._known_digest = digest
         self._opened: dict[str, Split] = {}
 
     @property
@@ -63,6 +66,8 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """'sha256:…' over class names and the splits' digests."""
+        if self._known_digest:
+            return self._known_digest
         return dataset_digest(self.names, {name: self.split(name).digest for name in self.splits})
 
     def split(self, name: str) -> Split:
@@ -82,16 +87,7 @@ def open_dataset(path: str | Path) -> Dataset:
     path = Path(path)
     if not path.exists():
         raise DataError(f"data={path}: no such file or folder; give an ingested dataset or a dataset.yaml")
-    return _open_plain(path)
-
-
-def split_digest(entries: Iterable[tuple[str, str, str]]) -> str:
-    """Digest of (image name, digest of the image's bytes, digest of its canonical labels), in order of names."""
-    return json_digest(sorted(entries))
-
-
-def dataset_digest(names: Sequence[str], splits: Mapping[str, str]) -> str:
-    return json_digest({"names": list(names), "splits": dict(splits)})
+    return _open_shards(path) if (path / MANIFEST).is_file() else _open_plain(path)
 
 
 class PlainSplit:
@@ -102,7 +98,7 @@ class PlainSplit:
         self._paths = tuple(sample.path for sample in samples)
 
         def read(sample: Sample) -> tuple[tuple[int, int], bytes]:
-            size = image_size(sample.path.read_bytes(), str(sample.path))
+            size = image_size(sample.path)
             instances, problems = source.annotate(sample, size)
             usable, more = check(instances, size, source.names)
             invalid = [problem for problem in (*problems, *more) if problem.kind not in HARMLESS]
@@ -134,20 +130,17 @@ class PlainSplit:
             return split_digest(zip(self.names, images, map(bytes_digest, self._labels), strict=True))
 
 
+def _open_shards(path: Path) -> Dataset:
+    manifest = Manifest.load(path)
+    openers = {name: partial(ShardSplit, path, split) for name, split in manifest.splits.items()}
+    return Dataset(path, manifest.names, openers, manifest.digest)
+
+
 def _open_plain(path: Path) -> Dataset:
-    source = YoloSource(_description_file(path))
+    source = open_source(path, "yolo")
     splits: dict[str, list[Sample]] = {}
     for sample in source.samples:
         if sample.split is None:
             raise DataError(f"{path}: names no splits; ingest it first, or say train: and val: in its yaml")
         splits.setdefault(sample.split, []).append(sample)
     return Dataset(path, source.names, {name: partial(PlainSplit, source, found) for name, found in splits.items()})
-
-
-def _description_file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    for name in ("dataset.yaml", "data.yaml"):
-        if (path / name).is_file():
-            return path / name
-    raise DataError(f"{path}: holds neither {MANIFEST} nor dataset.yaml; ingest the folder first")

@@ -19,6 +19,10 @@ from yolocore.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
+# What is wrong with an image is told by the exceptions here; OpenCV would tell it again on stderr.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+_HEADER_BYTES = 1 << 18  # beyond what EXIF thumbnails and colour profiles usually take
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = {5, 6, 7, 8}  # orientations that swap width and height (EXIF 2.3, table 3)
 
@@ -51,16 +55,22 @@ def check_image(content: bytes | memoryview) -> tuple[int, int] | None:
     return None if pixels is None else (pixels.shape[0], pixels.shape[1])
 
 
-def image_size(content: bytes | memoryview, name: str) -> tuple[int, int]:
-    """(height, width) of what `decode_image` returns, from the header where it is a JPEG.
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of what `decode_image` returns; of a JPEG only the header is read.
 
-    Raises DataError as `decode_image` does.
+    Raises DataError as `decode_image` does, and for a file that cannot be read.
     """
-    size = _jpeg_size(content)
-    if size is None:
-        pixels = decode_image(content, name)
-        size = (pixels.shape[0], pixels.shape[1])
-    return size
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+            size = _jpeg_size(head)
+            if size is not None:
+                return size
+            content = head + file.read()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file") from None
+    pixels = decode_image(content, str(path))
+    return pixels.shape[0], pixels.shape[1]
 
 
 def broken(content: bytes | memoryview) -> str:

@@ -26,7 +26,8 @@ EDGE_TOLERANCE = 0.01
 # Problems that are always left out and counted, because they are harmless and real datasets have them.
 ZERO_AREA = "zero-area box"
 DUPLICATE = "duplicate box"
-HARMLESS = frozenset({ZERO_AREA, DUPLICATE})
+CROWD = "crowd region"
+HARMLESS = frozenset({ZERO_AREA, DUPLICATE, CROWD})
 
 
 @dataclass(frozen=True)

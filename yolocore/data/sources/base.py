@@ -11,6 +11,7 @@ from typing import Protocol
 
 from yolocore.data.images import is_image
 from yolocore.data.labels import Instance, Problem
+from yolocore.errors import DataError
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLIT_ALIASES = {
@@ -62,8 +63,26 @@ def relative_names(paths: Iterable[Path], base: Path) -> list[str]:
     return [Path(os.path.relpath(path, base)).as_posix() for path in paths]
 
 
-def split_by_hash(name: str, seed: int, train_fraction: float, val_fraction: float) -> str:
-    """The split of an image, decided by its name and the seed alone: adding images moves no other one."""
+def assign_splits(
+    samples: Sequence[Sample], seed: int, train_fraction: float, val_fraction: float
+) -> dict[str, list[Sample]]:
+    """The images of each split: the source's own splits where it has any besides train, else by hash.
+
+    The hash of seed and name alone decides, so adding images moves no other one. Raises DataError when
+    train or val would be left without images.
+    """
+    own = {sample.split for sample in samples} - {None, TRAIN}
+    splits: dict[str, list[Sample]] = {}
+    for sample in samples:
+        split = sample.split if own and sample.split else _by_hash(sample.name, seed, train_fraction, val_fraction)
+        splits.setdefault(split, []).append(sample)
+    if TRAIN in own | set(splits) and VAL not in splits:
+        found = ", ".join(f"{len(found)} {name}" for name, found in splits.items())
+        raise DataError(f"no image for val ({found}); add a val split or images, or raise val_fraction")
+    return dict(sorted(splits.items()))
+
+
+def _by_hash(name: str, seed: int, train_fraction: float, val_fraction: float) -> str:
     number = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "big") / 2**64
     if number < train_fraction:
         return TRAIN

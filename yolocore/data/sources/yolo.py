@@ -22,7 +22,7 @@ from yolocore.errors import DataError
 
 # A polygon or rotated box may reach this share of the side past the edge: its object goes on outside.
 POINT_MARGIN = 0.5
-_NAME_LISTS = ("classes.txt", "labels/classes.txt", "obj.names")
+NAME_LISTS = ("classes.txt", "labels/classes.txt", "obj.names")
 
 
 class YoloSource:
@@ -124,7 +124,7 @@ def label_path(image: Path) -> Path:
 def _description(path: Path) -> tuple[dict[str, Any], Path]:
     """Content of the yaml (or what stands for it in a folder without one) and the folder of the data."""
     if path.is_dir():
-        for candidate in _NAME_LISTS:
+        for candidate in NAME_LISTS:
             if (path / candidate).is_file():
                 lines = (path / candidate).read_text(encoding="utf-8").splitlines()
                 return {"names": [line.strip() for line in lines if line.strip()]}, path

@@ -1,0 +1,270 @@
+"""Built-in data: shapes on textured backgrounds, with everything about them known exactly.
+
+Ellipses, rectangles, triangles and stars of random size, colour and rotation. Each has its box, outline,
+rotated box, and three keypoints (the tip, which a dot marks, the centre and the tail), so that the data
+serves every task. A video of shapes that cross each other's way comes with its true tracks.
+
+Each picture has a random generator of its own, all randomness is integers and uniform floats, and all
+painting is integer arithmetic: a seed gives the same bytes from any thread and on any machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from yolocore.data.labels import Instance, Problem
+from yolocore.data.sources import Sample
+from yolocore.errors import StorageError
+
+NAMES = ("ellipse", "rectangle", "triangle", "star")
+VIDEO, TRACKS = "video/demo.mp4", "video/gt.txt"
+
+_MOST_OBJECTS = 6
+_SMALLEST, _LARGEST = 0.15, 0.45  # long side of a shape as a share of the image's
+_SLIMMEST = 0.65  # short side as a share of the long one
+_OVERLAP = 0.1  # most of a box that another one may cover
+_CONTRAST = 150  # least distance of a shape's colour from the background's, summed over the channels
+_ATTEMPTS = 40
+_FRAMES = 90
+_FRAME_RATE = 30
+_VIDEO_OBJECTS = 6
+_SHIFT = 4  # binary digits after the point of what cv2 draws
+
+Pixels = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One object. centre, half (width and height before rotation): pixels; angle: radians, clockwise."""
+
+    category: int
+    centre: tuple[float, float]
+    half: tuple[float, float]
+    angle: float
+    colour: tuple[int, int, int]
+
+    def place(self, points: Points) -> Points:
+        """Points of the unit shape (x right, y down, tip at 0 -1) as pixels."""
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return points * self.half @ np.array([[cos, sin], [-sin, cos]]) + self.centre
+
+    def outline(self) -> Points:
+        return self.place(_UNIT_OUTLINES[self.category])
+
+    def box(self) -> tuple[float, float, float, float]:
+        outline = self.outline()
+        return (*outline.min(axis=0).tolist(), *outline.max(axis=0).tolist())
+
+    def instance(self) -> Instance:
+        unit = _UNIT_OUTLINES[self.category]
+        (left, top), (right, bottom) = unit.min(axis=0), unit.max(axis=0)
+        corners = self.place(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]))
+        keypoints = np.hstack([self.place(_UNIT_KEYPOINTS), np.full((3, 1), 2)])
+        return Instance(
+            self.category,
+            self.box(),
+            (tuple(self.outline().ravel().tolist()),),
+            tuple(keypoints.ravel().tolist()),
+            tuple(corners.ravel().tolist()),
+        )
+
+
+class DemoSource:
+    """The built-in images as a source (see `sources.Source`); they are painted into `folder`.
+
+    count: images. side: their height and width in pixels.
+    """
+
+    names: tuple[str, ...] = NAMES
+    warnings: Sequence[Problem] = ()
+
+    def __init__(self, folder: Path, count: int, side: int, seed: int) -> None:
+        self.root = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def paint(index: int) -> tuple[Sample, list[Instance]]:
+            rng = np.random.default_rng((seed, index))
+            image, shapes = draw_scene(rng, side)
+            sample = Sample(f"{index:06d}.jpg", folder / f"{index:06d}.jpg", None)
+            sample.path.write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
+            return sample, [shape.instance() for shape in shapes]
+
+        with ThreadPoolExecutor() as pool:
+            found = list(pool.map(paint, range(count)))
+        self._instances = {sample.name: instances for sample, instances in found}
+        self.samples: Sequence[Sample] = [sample for sample, _ in found]
+
+    def annotate(self, sample: Sample, size: tuple[int, int]) -> tuple[list[Instance], list[Problem]]:
+        return self._instances[sample.name], []
+
+
+def draw_scene(rng: np.random.Generator, side: int) -> tuple[Pixels, list[Shape]]:
+    """One image, (side, side, 3) uint8 BGR, and its shapes, all of them inside and hardly covering each other."""
+    image = _background(rng, side, side)
+    shapes: list[Shape] = []
+    wanted = int(rng.integers(1, _MOST_OBJECTS + 1))
+    for _ in range(_ATTEMPTS):
+        shape = _random_shape(rng, image, side)
+        if all(_covered(shape.box(), other.box()) <= _OVERLAP for other in shapes):
+            shapes.append(shape)
+        if len(shapes) == wanted:
+            break
+    for shape in shapes:
+        _paint(image, shape)
+    return _with_grain(rng, image), shapes
+
+
+def write_video(folder: Path, side: int, seed: int) -> None:
+    """Write the video (twice `side` wide, 3:2) and its true tracks in MOT form (see `track.mot`).
+
+    Raises StorageError when the video cannot be written.
+    """
+    width, height = 2 * side, 2 * side * 2 // 3
+    path = folder / VIDEO
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng((seed, 1 << 32))
+    background = _background(rng, height, width)
+    starts = [
+        replace(_random_shape(rng, background, side), category=index % len(NAMES)) for index in range(_VIDEO_OBJECTS)
+    ]
+    travel = rng.uniform(0, 2, (_VIDEO_OBJECTS, 2))  # where on its way there and back each one begins
+    speed = rng.uniform(0.004, 0.014, (_VIDEO_OBJECTS, 2))  # ways a frame
+    turn = rng.uniform(-0.03, 0.03, _VIDEO_OBJECTS)  # radians a frame
+
+    rows: list[str] = []
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _FRAME_RATE, (width, height))
+    for frame in range(_FRAMES):
+        image = background.copy()
+        shapes = [
+            _travelled(shape, travel[i] + frame * speed[i], shape.angle + frame * turn[i], (width, height))
+            for i, shape in enumerate(starts)
+        ]
+        owner = np.zeros((height, width), np.int64)
+        areas = []
+        for identity, shape in enumerate(shapes, start=1):
+            mask = _paint(image, shape)
+            owner[mask >= 128] = identity
+            areas.append(int((mask >= 128).sum()))
+        for identity, (shape, area) in enumerate(zip(shapes, areas, strict=True), start=1):
+            x1, y1, x2, y2 = shape.box()
+            visible = (owner == identity).sum() / area
+            rows.append(
+                f"{frame + 1},{identity},{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},1,{shape.category},{visible:.2f}"
+            )
+        writer.write(_with_grain(rng, image))
+    writer.release()
+    if not path.is_file() or path.stat().st_size == 0:
+        raise StorageError(f"{path}: the video could not be written; free space or choose another out=")
+    (folder / TRACKS).write_text("\n".join(rows) + "\n")
+
+
+def _unit_outlines() -> tuple[Points, ...]:
+    circle = np.linspace(0, 2 * math.pi, 64, endpoint=False)
+    spikes = np.array([-math.pi / 2 + math.pi / 5 * i for i in range(10)])
+    radius = np.where(np.arange(10) % 2, 0.45, 1.0)
+    return (
+        np.stack([np.cos(circle), np.sin(circle)], axis=1),
+        np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]),
+        np.array([[0.0, -1], [1, 1], [-1, 1]]),
+        np.stack([radius * np.cos(spikes), radius * np.sin(spikes)], axis=1),
+    )
+
+
+_UNIT_OUTLINES = _unit_outlines()
+_UNIT_KEYPOINTS = np.array([[0, -0.5], [0, 0], [0, 0.5]])
+
+
+def _random_shape(rng: np.random.Generator, background: Pixels, side: int) -> Shape:
+    """A shape that lies inside the background and stands out from it."""
+    long = rng.uniform(_SMALLEST, _LARGEST) * side / 2
+    short = long * rng.uniform(_SLIMMEST, 1)
+    half = (short, long) if rng.random() < 0.5 else (long, short)
+    shape = Shape(int(rng.integers(len(NAMES))), (0, 0), half, rng.uniform(0, 2 * math.pi), (0, 0, 0))
+    x1, y1, x2, y2 = shape.box()
+    height, width = background.shape[:2]
+    x, y = rng.uniform(1 - x1, width - 1 - x2), rng.uniform(1 - y1, height - 1 - y2)
+    around = background[int(y + y1) : int(y + y2) + 1, int(x + x1) : int(x + x2) + 1].reshape(-1, 3)
+    mean = around.sum(axis=0, dtype=np.int64) // len(around)
+    while True:
+        colour = rng.integers(0, 256, 3)
+        if np.abs(colour - mean).sum() >= _CONTRAST:
+            return replace(shape, centre=(x, y), colour=tuple(colour.tolist()))
+
+
+def _travelled(shape: Shape, progress: npt.NDArray[np.float64], angle: float, size: tuple[int, int]) -> Shape:
+    """The shape on its way to and fro between the frame's edges; progress 0 and 2 are one end, 1 the other."""
+    turned = replace(shape, angle=angle, centre=(0, 0))
+    x1, y1, x2, y2 = turned.box()
+    share = 1 - np.abs(progress % 2 - 1)
+    low = np.array([1 - x1, 1 - y1])
+    high = np.array([size[0] - 1 - x2, size[1] - 1 - y2])
+    x, y = (low + share * (high - low)).tolist()
+    return replace(turned, centre=(x, y))
+
+
+def _covered(box: Sequence[float], other: Sequence[float]) -> float:
+    """Overlap of two boxes as a share of the smaller one."""
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (box, other)]
+    return max(0.0, width) * max(0.0, height) / min(areas)
+
+
+def _background(rng: np.random.Generator, height: int, width: int) -> Pixels:
+    """Patches of muted colour, finer blotches over them, and a few thin lines that are no objects."""
+    base = rng.integers(50, 206, 3)
+    image = np.zeros((height, width, 3), np.int16)
+    for cells, amplitude in ((3, 45), (14, 22)):
+        coarse = rng.integers(-amplitude, amplitude + 1, (cells, cells, 3))
+        patch = (coarse + base if cells == 3 else coarse + 128).clip(0, 255).astype(np.uint8)
+        image += cv2.resize(patch, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.int16)
+    result = np.ascontiguousarray((image - 128).clip(0, 255).astype(np.uint8))
+    for _ in range(int(rng.integers(0, 6))):
+        ends = rng.integers(0, (width, height), (2, 2)).tolist()
+        colour = (base + rng.integers(-70, 71, 3)).clip(0, 255).tolist()
+        cv2.line(result, ends[0], ends[1], colour, int(rng.integers(1, 3)), cv2.LINE_AA)
+    return result
+
+
+def _with_grain(rng: np.random.Generator, image: Pixels) -> Pixels:
+    grain = rng.integers(-7, 8, image.shape[:2], dtype=np.int16)
+    return (image + grain[:, :, None]).clip(0, 255).astype(np.uint8)
+
+
+def _paint(image: Pixels, shape: Shape) -> Pixels:
+    """Paint a shape, shaded from left to right, onto the image in place; returns its coverage, 0 to 255."""
+    outline, tip = shape.outline(), shape.place(_UNIT_KEYPOINTS[:1])
+    # Only the shape's surroundings are computed: a picture would cost five times as much.
+    left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int) - 2, 0).tolist()
+    right, bottom = (np.ceil(outline.max(axis=0)).astype(int) + 2).tolist()
+    around = image[top:bottom, left:right]
+    shape_mask, dot_mask = np.zeros((2, *around.shape[:2]), np.uint8)
+    cv2.fillPoly(shape_mask, [_fixed_point(outline - (left, top))], 255, cv2.LINE_AA, _SHIFT)
+    radius = max(1 << _SHIFT, round(min(shape.half) * 0.16 * (1 << _SHIFT)))
+    cv2.circle(dot_mask, _fixed_point(tip - (left, top))[0].tolist(), radius, 255, -1, cv2.LINE_AA, _SHIFT)
+
+    shade = np.linspace(-28, 28, image.shape[1]).astype(np.int32)[None, left:right, None]
+    _blend(around, (np.array(shape.colour, np.int32) + shade).clip(0, 255), shape_mask)
+    _blend(around, np.full(3, 0 if sum(shape.colour) > 384 else 255, np.int32), dot_mask)
+    coverage = np.zeros(image.shape[:2], np.uint8)
+    coverage[top:bottom, left:right] = shape_mask
+    return coverage
+
+
+def _blend(image: Pixels, paint: npt.NDArray[np.int32], mask: Pixels) -> None:
+    share = mask[:, :, None].astype(np.int32)
+    image[:] = (image * (255 - share) + paint * share + 127) // 255
+
+
+def _fixed_point(points: Points) -> npt.NDArray[np.int32]:
+    """For cv2, whose integer coordinates are the centres of pixels; ours are their corners."""
+    return np.round((points - 0.5) * (1 << _SHIFT)).astype(np.int32)

@@ -1,0 +1,162 @@
+"""Every image decoded and every label checked before anything is written, and the report of what was found.
+
+Problems are of two kinds. Harmless ones (`labels.HARMLESS`: boxes without area, repeated boxes, crowd
+regions) occur in nearly every real dataset; they are left out and counted. All others make their image
+unusable: dropping only the bad row would teach a model that the object is not there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from yolocore.data.images import broken, check_image
+from yolocore.data.labels import HARMLESS, Labels, Problem, check, labels_json
+from yolocore.data.shards import Entry
+from yolocore.data.sources import Sample, Source
+from yolocore.errors import DataError
+from yolocore.progress import SILENT, Listener
+from yolocore.store import bytes_digest
+
+_BATCH = 64  # samples a thread takes at once
+_NOTED = 20  # problems told one by one; all are counted
+_LEAK = "same image in several splits"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a source holds.
+
+    splits: the usable images of each split, sorted by name. dropped: what was left out, by reason.
+    warnings: what is odd but was kept. annotations: kinds of labels that any object has.
+    """
+
+    splits: dict[str, list[Entry]]
+    dropped: dict[str, int]
+    warnings: list[Problem]
+    annotations: tuple[str, ...]
+
+
+def inspect(
+    source: Source,
+    splits: Mapping[str, Sequence[Sample]],
+    invalid: Literal["refuse", "drop"],
+    listener: Listener = SILENT,
+) -> Inspection:
+    """Check the images of each split and their labels.
+
+    invalid: 'refuse' raises DataError for the first problem and counts the others; 'drop' leaves those images
+    out. Raises DataError too when no usable image is left in a split, or no image has a label.
+    """
+    tasks = [(split, sample) for split, samples in splits.items() for sample in samples]
+    batches = [tasks[i : i + _BATCH] for i in range(0, len(tasks), _BATCH)]
+    usable: dict[str, list[Entry]] = {split: [] for split in splits}
+    problems: list[Problem] = []
+    dropped: Counter[str] = Counter()
+    kinds: set[str] = set()
+    listener.start("check images", len(tasks))
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        results = pool.map(lambda batch: [_inspect(source, sample) for _, sample in batch], batches)
+        for batch, found in zip(batches, results, strict=True):
+            for (split, _), (entry, noticed, annotations) in zip(batch, found, strict=True):
+                fatal = [problem for problem in noticed if problem.kind not in HARMLESS]
+                dropped.update(problem.kind for problem in noticed if problem.kind in HARMLESS)
+                dropped.update(f"image: {problem.kind}" for problem in fatal[:1])
+                problems += fatal
+                if entry and not fatal:
+                    usable[split].append(entry)
+                    kinds |= annotations
+            listener.advance(len(batch))
+    for problem in problems[:_NOTED]:
+        listener.note(str(problem))
+    if problems and invalid == "refuse":
+        raise DataError(f"{source.root}/{problems[0]}{_others(problems)}; or leave such images out with invalid=drop")
+    empty = [split for split, entries in usable.items() if not entries]
+    if empty:
+        raise DataError(f"{source.root}: no usable image is left in {empty[0]}: {problems[0]}{_others(problems)}")
+    if not kinds:
+        raise DataError(f"{source.root}: none of the {len(tasks)} images has a label; put them where their form does")
+    order = tuple(kind for kind in ("boxes", "polygons", "keypoints", "corners") if kind in kinds)
+    return Inspection(usable, dict(sorted(dropped.items())), [*source.warnings, *_leaks(usable)], order)
+
+
+def summarize(inspection: Inspection, names: Sequence[str]) -> dict[str, Any]:
+    """The validation report as JSON values: counts by split and class, sizes in pixels, what was odd."""
+    objects = {name: dict.fromkeys(inspection.splits, 0) for name in names}
+    background: dict[str, int] = {}
+    areas: list[float] = []
+    for split, entries in inspection.splits.items():
+        labels = [Labels.from_json(entry.labels) for entry in entries]
+        background[split] = sum(len(found) == 0 for found in labels)
+        for found in labels:
+            for category in found.classes.tolist():
+                objects[names[category]][split] += 1
+            areas += (np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)).tolist()
+    sizes = np.array([entry.size for entries in inspection.splits.values() for entry in entries])
+    return {
+        "images": {split: len(entries) for split, entries in inspection.splits.items()},
+        "background_images": background,
+        "objects": objects,
+        # The bounds of small, medium and large are COCO's: 32 and 96 pixels squared.
+        "box_areas": dict(
+            zip(("small", "medium", "large"), np.histogram(areas, (0, 32**2, 96**2, np.inf))[0].tolist(), strict=True)
+        ),
+        "image_height": _spread(sizes[:, 0]),
+        "image_width": _spread(sizes[:, 1]),
+        "dropped": inspection.dropped,
+        "warnings": _grouped(inspection.warnings),
+    }
+
+
+def _inspect(source: Source, sample: Sample) -> tuple[Entry | None, list[Problem], set[str]]:
+    where = Path(os.path.relpath(sample.path, source.root)).as_posix()
+    try:
+        content = sample.path.read_bytes()
+    except OSError as error:
+        return None, [Problem("missing image", where, f"cannot be read ({error.strerror}); add the image")], set()
+    size = check_image(content)
+    if size is None:
+        return None, [Problem("broken image", where, f"{broken(content)}; replace the file")], set()
+    instances, problems = source.annotate(sample, size)
+    usable, more = check(instances, size, source.names)
+    kinds = {kind for i in usable for kind in ("polygons", "keypoints", "corners") if getattr(i, kind)}
+    entry = Entry(sample.name, sample.path, bytes_digest(content), len(content), size, labels_json(usable, size))
+    return entry, [*problems, *more], kinds | ({"boxes"} if usable else set())
+
+
+def _others(problems: Sequence[Problem]) -> str:
+    """' (+5 more: 4 class out of range, 1 broken image)', or nothing."""
+    counts = Counter(problem.kind for problem in problems[1:])
+    listed = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+    return f" (+{len(problems) - 1} more: {listed})" if counts else ""
+
+
+def _leaks(splits: Mapping[str, Iterable[Entry]]) -> list[Problem]:
+    """Images whose bytes occur in more than one split: what is measured on them says nothing."""
+    places: dict[str, dict[str, str]] = defaultdict(dict)
+    for split, entries in splits.items():
+        for entry in entries:
+            places[entry.digest][split] = entry.name
+    return [
+        Problem(_LEAK, ", ".join(f"{split}/{name}" for split, name in found.items()), "keep it in one split")
+        for found in places.values()
+        if len(found) > 1
+    ]
+
+
+def _grouped(warnings: Iterable[Problem]) -> dict[str, Any]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for problem in warnings:
+        groups[problem.kind].append(str(problem))
+    return {kind: {"count": len(lines), "first": lines[:_NOTED]} for kind, lines in sorted(groups.items())}
+
+
+def _spread(values: np.ndarray[Any, Any]) -> dict[str, int]:
+    return {"min": int(values.min()), "median": int(np.median(values)), "max": int(values.max())}
