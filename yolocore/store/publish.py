@@ -73,17 +73,17 @@ def replace_folder(prepared: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the right to write `path` against other processes; it ends with the process, however it ends.
 
-    Raises UsageError when somebody else holds it.
+    wait: stand in line where somebody else holds it, in place of raising UsageError.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(f".{path.name}.lock").open("w")
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(f"{path}: another process is writing there; wait for it or choose another out=") from None
         yield
