@@ -29,10 +29,14 @@ class ModelMeta(BaseModel):
 
 
 class Runtime(Protocol):
-    """An engine with a model loaded: pixels in, decoded predictions out."""
+    """An engine with a model loaded: pixels in, decoded predictions out.
+
+    name: of the engine. shape: (H, W) where the model takes no other input size, else None.
+    """
 
     name: str
     meta: ModelMeta
+    shape: tuple[int, int] | None
 
     def forward(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Run the network.

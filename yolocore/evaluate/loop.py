@@ -1,0 +1,85 @@
+"""The one loop that runs a detector over a split: validation, training's check, deployment's verification.
+
+Images are taken in order of their shape, so that a batch needs little border; the results come back in
+the split's own order, whatever the batches were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from yolocore.config import ValConfig
+from yolocore.data.dataset import Split
+from yolocore.data.images import decode_image
+from yolocore.data.labels import Labels
+from yolocore.detections import Detections
+from yolocore.errors import DataError
+from yolocore.evaluate.metrics import DetectionMetrics, measure
+from yolocore.progress import SILENT, Listener
+from yolocore.runtimes.detector import Detector
+
+_DECODERS = 2  # threads that decode the next batch while the network works on this one
+_CONTEXT = 0.5  # strides of extra border: objects at an image's edge are found a little better
+
+
+def evaluate(detector: Detector, split: Split, config: ValConfig, listener: Listener = SILENT) -> DetectionMetrics:
+    """Run the detector over the split and measure what it found.
+
+    Of config, the settings of detection are used; which split and device is the caller's business.
+    Raises DataError as `known_labels` and `detect_split` do.
+    """
+    labels = known_labels(split, detector.meta.names)
+    found = detect_split(detector, split, config, listener)
+    return measure(found, labels, detector.meta.names, config.max_det)
+
+
+def detect_split(detector: Detector, split: Split, config: ValConfig, listener: Listener = SILENT) -> list[Detections]:
+    """Detections of every image of the split, in its order; every class above conf counts.
+
+    Raises DataError for a split without images and for a broken image.
+    """
+    if not len(split):
+        raise DataError("the split has no images; choose another one")
+    order = np.argsort(split.sizes[:, 0] / split.sizes[:, 1], kind="stable").tolist()
+    batches = [order[start : start + config.batch] for start in range(0, len(order), config.batch)]
+    results = [Detections.empty()] * len(split)
+
+    def decode(index: int) -> npt.NDArray[np.uint8]:
+        return decode_image(split.image(index), split.names[index])
+
+    listener.start("detect", len(split))
+    with ThreadPoolExecutor(_DECODERS) as pool:
+        coming: list[Future[npt.NDArray[np.uint8]]] = [pool.submit(decode, index) for index in batches[0]]
+        for indices, following in zip(batches, [*batches[1:], []], strict=True):
+            images = [job.result() for job in coming]
+            coming = [pool.submit(decode, index) for index in following]
+            found = detector.detect(
+                images,
+                conf=config.conf,
+                iou=config.iou,
+                max_det=config.max_det,
+                multi_label=True,
+                imgsz=config.imgsz,
+                rect=config.rect,
+                pad=_CONTEXT,
+            )
+            for index, detections in zip(indices, found, strict=True):
+                results[index] = detections
+            listener.advance(len(indices))
+    return results
+
+
+def known_labels(split: Split, names: Sequence[str]) -> list[Labels]:
+    """The labels of every image. Raises DataError for a class that a model of these names doesn't know."""
+    labels = [split.labels(index) for index in range(len(split))]
+    for name, truth in zip(split.names, labels, strict=True):
+        if len(truth) and truth.classes.max() >= len(names):
+            raise DataError(
+                f"{name}: has class {truth.classes.max()}, but the model knows {len(names)} classes; "
+                "give the dataset that it was trained for"
+            )
+    return labels

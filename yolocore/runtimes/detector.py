@@ -1,0 +1,167 @@
+"""A detector: images in, detections in their own pixels out, wherever the network runs.
+
+`open_detector` is the one place that knows which file or address needs which engine, and it imports
+only that one. Here the letterbox before the network and the suppression after it are ours
+(`LocalDetector`); a served model does both itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from yolocore.detections import Detections
+from yolocore.errors import ModelError
+from yolocore.letterbox import Letterbox, rect_shape, to_tensor_batch
+from yolocore.nms import non_max_suppression
+from yolocore.runtimes.base import ModelMeta, Runtime
+
+Image = npt.NDArray[np.uint8]
+
+TRITON_SCHEMES = ("triton://", "triton+grpc://")
+
+
+@dataclass
+class Timings:
+    """Seconds that a detector has spent so far, and on how many images. Assign a new one to start again."""
+
+    images: int = 0
+    preprocess: float = 0.0
+    inference: float = 0.0
+    postprocess: float = 0.0
+
+    def milliseconds(self) -> dict[str, float]:
+        """Mean milliseconds per image of each stage."""
+        per_image = 1000 / max(self.images, 1)
+        return {
+            "preprocess_ms": self.preprocess * per_image,
+            "inference_ms": self.inference * per_image,
+            "postprocess_ms": self.postprocess * per_image,
+        }
+
+
+class Detector(Protocol):
+    """What every mode that looks at images is given. `meta` says which classes there are."""
+
+    meta: ModelMeta
+    timings: Timings
+
+    def detect(
+        self,
+        images: Sequence[Image],
+        *,
+        conf: float,
+        iou: float,
+        max_det: int,
+        multi_label: bool = False,
+        classes: Sequence[int] | None = None,
+        agnostic: bool = False,
+        imgsz: int | None = None,
+        rect: bool = True,
+        pad: float = 0.0,
+    ) -> list[Detections]:
+        """Find objects in images (h, w, 3) uint8 BGR of any sizes; boxes in pixels of each image.
+
+        conf, iou, max_det, multi_label, classes, agnostic: see `non_max_suppression`.
+        imgsz: longest side of the network's input in pixels; None: the model's own.
+        rect: pad to the smallest rectangle that holds the batch, not to a square.
+        pad: extra border of the rectangle, in strides. A model of fixed shape ignores the last three.
+        """
+        ...
+
+
+class LocalDetector:
+    """Letterbox, the network in this process, suppression, and back to the images' own pixels."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.meta = runtime.meta
+        self.timings = Timings()
+
+    def detect(
+        self,
+        images: Sequence[Image],
+        *,
+        conf: float,
+        iou: float,
+        max_det: int,
+        multi_label: bool = False,
+        classes: Sequence[int] | None = None,
+        agnostic: bool = False,
+        imgsz: int | None = None,
+        rect: bool = True,
+        pad: float = 0.0,
+    ) -> list[Detections]:
+        if not images:
+            return []
+        start = time.perf_counter()
+        imgsz = imgsz or self.meta.imgsz
+        sources = [(image.shape[0], image.shape[1]) for image in images]
+        fixed = self._runtime.shape
+        shape = fixed or _canvas(sources, imgsz, self.meta.stride, rect, pad)
+        # Images of a mixed batch are not enlarged to fill a canvas that another one needs.
+        places = [Letterbox.fit(source, shape, None if fixed else imgsz) for source in sources]
+        batch = to_tensor_batch([place.apply(image) for place, image in zip(places, images, strict=True)])
+        prepared = time.perf_counter()
+        predictions = self._runtime.forward(batch)
+        inferred = time.perf_counter()
+        found = [
+            non_max_suppression(
+                prediction,
+                conf=conf,
+                iou=iou,
+                max_det=max_det,
+                multi_label=multi_label,
+                classes=classes,
+                agnostic=agnostic,
+            )
+            for prediction in predictions
+        ]
+        restored = [
+            Detections(place.restore(each.boxes), each.scores, each.classes)
+            for place, each in zip(places, found, strict=True)
+        ]
+        self.timings.images += len(images)
+        self.timings.preprocess += prepared - start
+        self.timings.inference += inferred - prepared
+        self.timings.postprocess += time.perf_counter() - inferred
+        return restored
+
+
+def _canvas(sources: Sequence[tuple[int, int]], imgsz: int, stride: int, rect: bool, pad: float) -> tuple[int, int]:
+    """The network's input (height, width) for images of these shapes together."""
+    if not rect:
+        return imgsz, imgsz
+    shapes = [rect_shape(source, imgsz, stride, pad) for source in sources]
+    return max(height for height, _ in shapes), max(width for _, width in shapes)
+
+
+def open_detector(model: str, device: str = "auto", half: bool = False) -> Detector:
+    """Load a model by its suffix (.pt, .onnx) or reach a served one (triton://host:port/name).
+
+    device: auto, cpu, cuda or cuda:N. half: half precision where the engine offers it.
+    Raises ModelError for a file that is missing, broken or of an unknown kind, ServiceError for a server
+    that doesn't answer.
+    """
+    if model.startswith(TRITON_SCHEMES):
+        from yolocore.runtimes.triton import TritonDetector
+
+        return TritonDetector(model)
+    path = Path(model)
+    if path.suffix not in (".pt", ".onnx"):
+        raise ModelError(f"model={model}: unknown kind; give a .pt or .onnx file or triton://host:port/name")
+    if not path.is_file():
+        raise ModelError(f"model={model}: no such file; train or export one first, or correct the path")
+    if path.suffix == ".onnx":
+        from yolocore.runtimes.onnx import OnnxRuntime
+
+        return LocalDetector(OnnxRuntime(path, device=device))
+    from yolocore.runtimes.torch import TorchRuntime
+
+    return LocalDetector(TorchRuntime(path, device, half))
