@@ -37,3 +37,13 @@ def test_a_tree_is_its_names_and_contents(tmp_path):
     assert tree_digest(tmp_path / "one") == tree_digest(tmp_path / "two")
     (tmp_path / "two" / "sub" / "file").rename(tmp_path / "two" / "sub" / "renamed")
     assert tree_digest(tmp_path / "one") != tree_digest(tmp_path / "two")
+
+
+def test_a_link_to_a_folder_counts_as_what_is_in_it(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "file").write_text("one")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "linked").symlink_to(tmp_path / "elsewhere")
+    before = tree_digest(tmp_path / "tree")
+    (tmp_path / "elsewhere" / "file").write_text("two")
+    assert tree_digest(tmp_path / "tree") != before

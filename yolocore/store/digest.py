@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,18 @@ def file_digest(path: Path) -> str:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def files_below(folder: Path) -> list[Path]:
+    """All files of a folder and its subfolders, also of those that are links elsewhere; sorted."""
+    # Path.rglob does not follow links, and data sets are often links to another disk.
+    walk = os.walk(folder, followlinks=True)
+    return sorted(path for top, _, names in walk for name in names if (path := Path(top, name)).is_file())
+
+
 def tree_digest(path: Path) -> str:
     """Digest of a file, or of a folder by the names and digests of all files below it."""
     if path.is_file():
         return file_digest(path)
-    files: Mapping[str, str] = {p.relative_to(path).as_posix(): file_digest(p) for p in path.rglob("*") if p.is_file()}
+    files: Mapping[str, str] = {p.relative_to(path).as_posix(): file_digest(p) for p in files_below(path)}
     return json_digest(files)
 
 
