@@ -68,7 +68,7 @@ def inspect(
             for (split, _), (entry, noticed, annotations) in zip(batch, found, strict=True):
                 fatal = [problem for problem in noticed if problem.kind not in HARMLESS]
                 dropped.update(problem.kind for problem in noticed if problem.kind in HARMLESS)
-                dropped.update(f"image: {problem.kind}" for problem in fatal[:1])
+                dropped.update(f"image left out: {problem.kind}" for problem in fatal[:1])
                 problems += fatal
                 if entry and not fatal:
                     usable[split].append(entry)
@@ -82,7 +82,10 @@ def inspect(
     if empty:
         raise DataError(f"{source.root}: no usable image is left in {empty[0]}: {problems[0]}{_others(problems)}")
     if not kinds:
-        raise DataError(f"{source.root}: none of the {len(tasks)} images has a label; put them where their form does")
+        place = "in YOLO form that of images/a.jpg is labels/a.txt"
+        raise DataError(
+            f"{source.root}: none of the {len(tasks)} images has a label; put them in their place ({place})"
+        )
     order = tuple(kind for kind in ("boxes", "polygons", "keypoints", "corners") if kind in kinds)
     return Inspection(usable, dict(sorted(dropped.items())), [*source.warnings, *_leaks(usable)], order)
 

@@ -51,12 +51,15 @@ def draw_statistics(labels: Sequence[Labels], sizes: npt.NDArray[np.int32], name
 def draw_samples(split: Split, names: Sequence[str], path: Path, count: int = 16) -> None:
     """Evenly chosen images of a split with their boxes, as a mosaic in one JPEG."""
     chosen = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
-    columns = math.ceil(math.sqrt(len(chosen)))
-    canvas = np.full((math.ceil(len(chosen) / columns) * _TILE, columns * _TILE, 3), 255, np.uint8)
-    for place, index in enumerate(chosen.tolist()):
-        image = decode_image(split.image(index), split.names[index])
-        top, left = (place // columns) * _TILE, (place % columns) * _TILE
-        tile = _labelled(image, split.labels(index), names)
+    tiles = [
+        _labelled(decode_image(split.image(index), split.names[index]), split.labels(index), names)
+        for index in chosen.tolist()
+    ]
+    columns = math.ceil(math.sqrt(len(tiles)))
+    height = max(tile.shape[0] for tile in tiles) + 4
+    canvas = np.full((math.ceil(len(tiles) / columns) * height, columns * _TILE, 3), 255, np.uint8)
+    for place, tile in enumerate(tiles):
+        top, left = (place // columns) * height, (place % columns) * _TILE
         canvas[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     path.write_bytes(cv2.imencode(".jpg", canvas)[1].tobytes())
 
@@ -65,15 +68,13 @@ def _labelled(image: npt.NDArray[np.uint8], labels: Labels, names: Sequence[str]
     """The image shrunk or enlarged to fit a tile, with its boxes and class names."""
     gain = (_TILE - 4) / max(image.shape[:2])
     tile = np.ascontiguousarray(cv2.resize(image, None, fx=gain, fy=gain, interpolation=cv2.INTER_AREA))
-    for category, box in zip(labels.classes.tolist(), (labels.boxes * gain).astype(int).tolist(), strict=True):
-        colour = _colour(category)
-        cv2.rectangle(tile, box[:2], box[2:], colour, 2, cv2.LINE_AA)
-        cv2.putText(
-            tile, names[category], (box[0] + 3, box[1] + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 3, cv2.LINE_AA
-        )
-        cv2.putText(
-            tile, names[category], (box[0] + 3, box[1] + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA
-        )
+    for category, box in zip(labels.classes.tolist(), (labels.boxes * gain).round().astype(int).tolist(), strict=True):
+        colour, name = _colour(category), names[category]
+        cv2.rectangle(tile, box[:2], box[2:], colour, 1, cv2.LINE_AA)
+        (width, height), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.35, 1)
+        left, top = min(box[0], tile.shape[1] - width - 2), max(box[1] - height - 4, 0)
+        cv2.rectangle(tile, (left, top), (left + width + 2, top + height + 4), colour, -1)
+        cv2.putText(tile, name, (left + 1, top + height + 2), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1, cv2.LINE_AA)
     return tile  # type: ignore[return-value]
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from yolocore.data.images import is_image
 from yolocore.data.labels import Instance, Problem
 from yolocore.errors import DataError
+from yolocore.store import files_below
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLIT_ALIASES = {
@@ -56,7 +57,7 @@ class Source(Protocol):
 
 def find_images(folder: Path) -> list[Path]:
     """All image files below a folder, sorted."""
-    return sorted(p for p in folder.rglob("*") if is_image(p) and p.is_file())
+    return [path for path in files_below(folder) if is_image(path)]
 
 
 def relative_names(paths: Iterable[Path], base: Path) -> list[str]:
