@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Task = Literal["detect"]
 Scale = Literal["n", "s", "m", "l", "x"]
 
+ONNX_KEY = "yolocore"  # entry of an ONNX file's metadata_props that holds its ModelMeta as JSON
+
 
 class ModelMeta(BaseModel):
     """What cannot be read off the weights. Travels with them, as JSON, through every format.

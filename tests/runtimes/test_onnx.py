@@ -1,0 +1,84 @@
+"""Models on ONNX Runtime: shapes they fix are honoured, files that are no YOLO are refused in one line."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from yolocore.errors import ModelError, UsageError
+from yolocore.runtimes.base import ONNX_KEY, ModelMeta
+from yolocore.runtimes.onnx import OnnxRuntime
+
+META = ModelMeta(names=("a", "b"), imgsz=64)
+META_JSON = META.model_dump_json()
+
+
+def write_network(path: Path, *, batch="b", side="s", rows=6, dtype=TensorProto.FLOAT, meta=META_JSON):
+    """A network with the interface of a YOLO: each row of its one anchor holds the mean of the picture."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", ["pixels", "axes"], ["mean"], keepdims=1),
+            helper.make_node("Reshape", ["mean", "column"], ["anchor"]),
+            helper.make_node("Expand", ["anchor", "rows"], ["output"]),
+        ],
+        "network",
+        [helper.make_tensor_value_info("images", dtype, [batch, 3, side, side])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [batch, rows, 1])],
+        [
+            helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3]),
+            helper.make_tensor("column", TensorProto.INT64, [3], [-1, 1, 1]),
+            helper.make_tensor("rows", TensorProto.INT64, [3], [1, rows, 1]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    if meta is not None:
+        helper.set_model_props(model, {ONNX_KEY: meta})
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("batch", ["b", 1, 2, 4], ids=["any batch", "one at a time", "pairs", "more than there are"])
+@pytest.mark.parametrize("side", ["s", 64], ids=["any size", "fixed size"])
+def test_forward(tmp_path, batch, side):
+    runtime = OnnxRuntime(write_network(tmp_path / "m.onnx", batch=batch, side=side), threads=1)
+    assert runtime.meta == META
+    assert runtime.shape == (None if side == "s" else (64, 64))
+    pixels = np.random.default_rng(0).random((3, 3, 64, 64), np.float32)
+    output = runtime.forward(pixels)
+    assert output.shape == (3, 6, 1) and output.dtype == np.float32
+    np.testing.assert_allclose(output[:, 5, 0], pixels.mean(axis=(1, 2, 3)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"meta": None}, "no YOLO exported here", id="another kind of ONNX model"),
+        pytest.param({"meta": "{}"}, "metadata cannot be read", id="incomplete metadata"),
+        pytest.param({"meta": "oops"}, "metadata cannot be read", id="metadata that is no JSON"),
+        pytest.param({"rows": 9}, "6 rows of predictions", id="classes and names disagree"),
+        pytest.param({"dtype": TensorProto.UINT8}, "not the serving model", id="takes bytes, not pixels in 0..1"),
+    ],
+)
+def test_refuses_other_models(tmp_path, change, message):
+    with pytest.raises(ModelError, match=message) as error:
+        OnnxRuntime(write_network(tmp_path / "m.onnx", **change))
+    assert str(error.value).startswith(f"model={tmp_path / 'm.onnx'}: ")
+
+
+@pytest.mark.parametrize("content", [b"", b"not protobuf", b"half"], ids=["empty", "garbage", "truncated"])
+def test_refuses_broken_files(tmp_path, content):
+    path = write_network(tmp_path / "m.onnx")
+    path.write_bytes(path.read_bytes()[:200] if content == b"half" else content)
+    with pytest.raises(ModelError, match=r"cannot be loaded|no YOLO") as error:
+        OnnxRuntime(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "tpu"])
+def test_refuses_devices_that_are_not_there(tmp_path, device):
+    path = write_network(tmp_path / "m.onnx")
+    with pytest.raises(UsageError, match=f"device={device}"):
+        OnnxRuntime(path, device=device)

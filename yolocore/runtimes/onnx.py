@@ -1,0 +1,94 @@
+"""Exported models on ONNX Runtime, on the CPU or a CUDA GPU."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from pydantic import ValidationError
+
+from yolocore.errors import ModelError, UsageError
+from yolocore.runtimes.base import ONNX_KEY, ModelMeta
+
+ort.disable_telemetry_events()
+_QUIET = 3  # errors only: the runtime's warnings speak of its own optimiser
+
+
+class OnnxRuntime:
+    """A `Runtime` for a file that `export` wrote.
+
+    device: auto (CUDA where this build of ONNX Runtime has it), cpu, cuda or cuda:N.
+    threads: CPU threads of one forward pass; None: as many as this process may use.
+    Raises ModelError for a broken file and for one that is no exported YOLO, UsageError for a device that
+    isn't there.
+    """
+
+    name = "onnx"
+
+    def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
+        options = ort.SessionOptions()
+        # Without a number the runtime takes a thread for every core of the machine, whatever the container allows.
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.log_severity_level = _QUIET
+        providers = _providers(device)
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # the runtime has no base class for what a bad file makes it raise
+            reason = str(error).splitlines()[0].split(" : ")[-1]
+            raise ModelError(f"model={path}: cannot be loaded by ONNX Runtime ({reason}); export it again") from None
+        self.meta = _read_meta(self._session, path)
+        self._check(path)
+        batch, _, height, width = self._session.get_inputs()[0].shape
+        self.shape = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+        self._batch = batch if isinstance(batch, int) else None
+
+    def forward(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """As `Runtime.forward`. A model of fixed batch is run as often as it takes."""
+        if self._batch is None or self._batch == len(batch):
+            return self._run(batch)
+        parts = [self._run(_filled(batch[i : i + self._batch], self._batch)) for i in range(0, len(batch), self._batch)]
+        return np.concatenate(parts)[: len(batch)]
+
+    def _run(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return self._session.run(None, {self._session.get_inputs()[0].name: batch})[0]
+
+    def _check(self, path: Path) -> None:
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        rows = 4 + len(self.meta.names)
+        pixels = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 4
+        if not pixels or len(outputs) != 1 or outputs[0].shape[1] != rows:
+            raise ModelError(
+                f"model={path}: does not map pixels to {rows} rows of predictions; "
+                "give the network that export wrote, not the serving model"
+            )
+
+
+def _read_meta(session: ort.InferenceSession, path: Path) -> ModelMeta:
+    content = session.get_modelmeta().custom_metadata_map.get(ONNX_KEY)
+    if content is None:
+        raise ModelError(f"model={path}: an ONNX model, but no YOLO exported here; make it with: yolo export")
+    try:
+        return ModelMeta.model_validate_json(content)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise ModelError(f"model={path}: its metadata cannot be read ({reason}); export it again") from None
+
+
+def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
+    """ONNX Runtime's execution providers for a device, in order of preference."""
+    cuda = "CUDAExecutionProvider" in ort.get_available_providers()
+    if device == "cpu" or (device == "auto" and not cuda):
+        return ["CPUExecutionProvider"]
+    numbered = re.fullmatch(r"(?:auto|cuda(?::(\d+))?)", device)
+    if not cuda or not numbered:
+        raise UsageError(f"device={device}: not available to ONNX Runtime here; give cpu or auto")
+    return [("CUDAExecutionProvider", {"device_id": int(numbered[1] or 0)}), "CPUExecutionProvider"]
+
+
+def _filled(batch: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """The batch, made up to size with empty images."""
+    return np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
