@@ -32,6 +32,7 @@ class PipelineConfig(Section):
 
     source: str = option("demo", "images and labels: folder, archive or URI; demo: the built-in data")
     model: str = option("yolo11n", "checkpoint that training starts from, or an architecture to train from scratch")
+    video: str = option("demo", "video that objects are followed through: a file; demo: the built-in one")
 
 
 class IngestConfig(Section):

@@ -59,8 +59,9 @@ class Bar:
 
     def advance(self, n: int = 1, **figures: float) -> None:
         if self._task is not None:
-            shown = {"figures": figures_text(figures)} if figures else {}
-            self._progress.update(self._task, advance=n, **shown)
+            self._progress.advance(self._task, n)
+            if figures:
+                self._progress.update(self._task, figures=figures_text(figures))
 
     def epoch(self, number: int, row: Mapping[str, float]) -> None:
         self.note(f"epoch {number}  {figures_text(row)}")
