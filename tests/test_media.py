@@ -5,13 +5,9 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -112,32 +108,6 @@ def test_a_full_disk_is_noticed(tmp_path: Path) -> None:
     )
     assert "of 50 frames were written" in run.stdout
     assert run.stderr == ""
-
-
-@pytest.fixture
-def camera() -> Iterator[str]:
-    """A camera as many are: an endless-looking MJPEG stream over HTTP, here 60 frames at 100 a second."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            for number in range(60):
-                jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 4 * number, np.uint8))[1].tobytes()
-                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                self.wfile.write(head.encode() + jpeg + b"\r\n")
-                time.sleep(0.01)
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/stream.mjpg"
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_a_slow_reader_of_a_live_source_sees_the_newest_frames(camera: str) -> None:
