@@ -8,7 +8,8 @@ that it cannot know (a list, nothing) are read here: `classes=0,2` or `[0,2]`, `
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -78,7 +79,10 @@ def nearest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
 
 
 def read_request(mode: str, keys: Mapping[str, Any]) -> Request:
-    """Check keys and values of one mode. Raises UsageError that names the key, the value and what is valid."""
+    """Check keys and values of one mode. Raises UsageError that names the key, the value and what is valid.
+
+    An orchestrator names its run in YOLO_PIPELINE, so that the name is no input that would spoil its cache.
+    """
     if mode not in MODES:
         raise UsageError(f"unknown mode {mode!r}; did you mean {nearest(mode, MODES)!r}?")
     config_class, inputs_class = section_class(mode), INPUTS[mode]
@@ -88,7 +92,7 @@ def read_request(mode: str, keys: Mapping[str, Any]) -> Request:
             raise UsageError(f"unknown key {key!r}; did you mean {nearest(key, known)!r}?")
 
     settings: dict[str, Any] = {}
-    pipeline = str(keys.get("pipeline") or "")
+    pipeline = str(keys.get("pipeline") or os.environ.get("YOLO_PIPELINE") or "")
     if keys.get("params"):
         tree = load_tree(str(keys["params"]))
         settings = getattr(tree, mode).model_dump()
@@ -98,18 +102,40 @@ def read_request(mode: str, keys: Mapping[str, Any]) -> Request:
             pipeline = pipeline_of(tree)
     return Request(
         mode=mode,
-        config=_validate(config_class, {**settings, **_pick(config_class, keys)}),
-        inputs=_validate(inputs_class, _pick(inputs_class, keys)),
+        config=validate(
+            config_class, {**settings, **{k: v for k, v in keys.items() if k in config_class.model_fields}}
+        ),
+        inputs=validate(inputs_class, {k: v for k, v in keys.items() if k in inputs_class.model_fields}),
         out=Path(keys.get("out") or f"runs/{mode}"),
         pipeline=pipeline,
     )
 
 
-def _pick(section: type[Section], keys: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _value(field, keys[name]) for name, field in section.model_fields.items() if name in keys}
+def read_keys(words: Sequence[str]) -> dict[str, str]:
+    """'key=value' words as a dict. Raises UsageError for a word of another form, or a key that comes twice."""
+    keys: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{word!r} is not of the form key=value")
+        if key in keys:
+            raise UsageError(f"{key}= is given twice")
+        keys[key] = value
+    return keys
 
 
-def _value(field: FieldInfo, value: Any) -> Any:
+def validate(section: type[Section], values: Mapping[str, Any]) -> Section:
+    """A section from typed or textual values. Raises UsageError that names the key, the value and the reason."""
+    fields = section.model_fields
+    try:
+        return section.model_validate(
+            {name: _read(fields[name], value) if name in fields else value for name, value in values.items()}
+        )
+    except ValidationError as error:
+        raise UsageError(explain(error, section)) from None
+
+
+def _read(field: FieldInfo, value: Any) -> Any:
     """Read text that stands for nothing or for a list; leave everything else to pydantic."""
     if isinstance(value, Path):
         return str(value)
@@ -121,10 +147,3 @@ def _value(field: FieldInfo, value: Any) -> Any:
     if any(get_origin(kind) is tuple for kind in kinds):
         return [part.strip() for part in value.strip("[]() ").split(",") if part.strip()]
     return value
-
-
-def _validate(section: type[Section], values: dict[str, Any]) -> Section:
-    try:
-        return section.model_validate(values)
-    except ValidationError as error:
-        raise UsageError(explain(error, section)) from None

@@ -1,0 +1,129 @@
+"""Generated from the config tree by `python -m pipelines.generate`."""
+
+from kfp import dsl
+
+from components.image import image
+
+
+@dsl.component(base_image=image("train"), install_kfp_package=False)
+def train(
+    dataset: dsl.Input[dsl.Dataset],
+    checkpoint: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    model: str = "yolo11n",
+    epochs: int = 100,
+    batch: int = 16,
+    imgsz: int = 640,
+    patience: int = 100,
+    seed: int = 0,
+    optimizer: str = "auto",
+    lr0: float = 0.01,
+    lrf: float = 0.01,
+    momentum: float = 0.937,
+    weight_decay: float = 0.0005,
+    cos_lr: bool = False,
+    warmup_epochs: float = 3.0,
+    warmup_momentum: float = 0.8,
+    warmup_bias_lr: float = 0.1,
+    nbs: int = 64,
+    box: float = 7.5,
+    cls: float = 0.5,
+    dfl: float = 1.5,
+    mosaic: float = 1.0,
+    close_mosaic: int = 10,
+    degrees: float = 0.0,
+    translate: float = 0.1,
+    scale: float = 0.5,
+    shear: float = 0.0,
+    perspective: float = 0.0,
+    hsv_h: float = 0.015,
+    hsv_s: float = 0.7,
+    hsv_v: float = 0.4,
+    fliplr: float = 0.5,
+    flipud: float = 0.0,
+    amp: bool = True,
+    device: str = "auto",
+    workers: int = 2,
+) -> None:
+    """Train a detector, from scratch or from a checkpoint.
+
+    Args:
+        model: checkpoint to start from, or an architecture: yolo11n, yolo11s, yolo11m, yolo11l, yolo11x
+        epochs: passes over the training images
+        batch: images per step
+        imgsz: side of the training images in pixels
+        patience: epochs without a better val mAP50-95 before training stops; 0: never
+        seed: seed of weights, order and augmentation
+        optimizer: auto: AdamW for short runs, SGD for long ones
+        lr0: initial learning rate (ignored by optimizer=auto)
+        lrf: final learning rate as a share of the initial one
+        momentum: SGD momentum, or Adam's beta1
+        weight_decay: decay of convolution weights, at the nominal batch
+        cos_lr: cosine schedule in place of the linear one
+        warmup_epochs: epochs of warm-up
+        warmup_momentum: momentum at the start of the warm-up
+        warmup_bias_lr: learning rate of biases at the start of the warm-up
+        nbs: nominal batch: gradients are accumulated up to it
+        box: weight of the box loss (CIoU)
+        cls: weight of the class loss (binary cross-entropy)
+        dfl: weight of the distribution focal loss
+        mosaic: probability of a mosaic of four images
+        close_mosaic: last epochs without mosaic
+        degrees: largest rotation in degrees, either way
+        translate: largest shift as a share of the image
+        scale: largest zoom, in and out, as a share
+        shear: largest shear in degrees, either way
+        perspective: largest perspective coefficient
+        hsv_h: largest change of hue as a share of the circle
+        hsv_s: largest change of saturation as a share
+        hsv_v: largest change of brightness as a share
+        fliplr: probability of a left-right flip
+        flipud: probability of an upside-down flip
+        amp: mixed precision where the hardware has it
+        device: where to compute: auto, cpu, cuda or cuda:N
+        workers: processes that prepare batches; 0: none beside the main one
+    """
+    from yolocore.component import perform
+
+    perform(
+        "train",
+        result=checkpoint,
+        metrics=metrics,
+        report=report,
+        data=dataset.path,
+        model=model,
+        epochs=epochs,
+        batch=batch,
+        imgsz=imgsz,
+        patience=patience,
+        seed=seed,
+        optimizer=optimizer,
+        lr0=lr0,
+        lrf=lrf,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        cos_lr=cos_lr,
+        warmup_epochs=warmup_epochs,
+        warmup_momentum=warmup_momentum,
+        warmup_bias_lr=warmup_bias_lr,
+        nbs=nbs,
+        box=box,
+        cls=cls,
+        dfl=dfl,
+        mosaic=mosaic,
+        close_mosaic=close_mosaic,
+        degrees=degrees,
+        translate=translate,
+        scale=scale,
+        shear=shear,
+        perspective=perspective,
+        hsv_h=hsv_h,
+        hsv_s=hsv_s,
+        hsv_v=hsv_v,
+        fliplr=fliplr,
+        flipud=flipud,
+        amp=amp,
+        device=device,
+        workers=workers,
+    )

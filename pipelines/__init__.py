@@ -1,0 +1,1 @@
+"""Kubeflow pipelines: structure only. Logic is in yolocore, parameters come from its config tree."""

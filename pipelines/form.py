@@ -1,0 +1,95 @@
+"""The submit form of a pipeline: the config tree, flattened to parameters that Kubeflow can carry.
+
+A form knows text, numbers and switches. Every other setting (a list, or one that may be empty) is text
+there, in the command line's own syntax: '0,2', or nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from yolocore.config import Section, Tree
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One field of a form, in Kubeflow's types."""
+
+    name: str
+    type: type
+    default: Any
+    description: str
+
+
+def parameters(section: type[Section]) -> list[Parameter]:
+    """A section's fields as parameters; the default of a required one is `inspect.Parameter.empty`."""
+    return [_parameter(name, field) for name, field in section.model_fields.items()]
+
+
+def plain(value: Any) -> Any:
+    """A setting's value as a form carries it."""
+    if value is None:
+        return ""
+    if isinstance(value, tuple | list):
+        return ",".join(str(item) for item in value)
+    return value
+
+
+def arguments(tree: Tree, sections: tuple[str, ...]) -> dict[str, Any]:
+    """The values of these sections by parameter name: {'train_epochs': 40, …}."""
+    return {
+        f"{section}_{name}": plain(value)
+        for section in sections
+        for name, value in getattr(tree, section).model_dump().items()
+    }
+
+
+Settings = dict[str, dict[str, Any]]  # by section, by name
+
+
+def form(*sections: str) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
+    """Give a pipeline function a parameter for every setting of these sections: `train_epochs`, `val_conf`, ….
+
+    The function itself takes them as `settings[section][name]`.
+    """
+    fields = [(section, p) for section in sections for p in parameters(_section(section))]
+
+    def decorate(function: Callable[[Settings], None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def flattened(*values: Any) -> None:
+            settings: Settings = {section: {} for section in sections}
+            for (section, parameter), value in zip(fields, values, strict=True):
+                settings[section][parameter.name] = value
+            function(settings)
+
+        # Kubeflow reads the form from the signature and the texts beside its fields from the docstring.
+        form_fields = [
+            inspect.Parameter(
+                f"{section}_{p.name}", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=p.default, annotation=p.type
+            )
+            for section, p in fields
+        ]
+        texts = "\n".join(f"    {section}_{p.name}: {p.description}" for section, p in fields)
+        flattened.__signature__ = inspect.Signature(form_fields)  # type: ignore[attr-defined]
+        flattened.__doc__ = f"{inspect.getdoc(function)}\n\nArgs:\n{texts}\n"
+        return flattened
+
+    return decorate
+
+
+def _section(name: str) -> type[Section]:
+    annotation = Tree.model_fields[name].annotation
+    assert isinstance(annotation, type) and issubclass(annotation, Section)
+    return annotation
+
+
+def _parameter(name: str, field: FieldInfo) -> Parameter:
+    kind: Any = next((kind for kind in (bool, int, float) if field.annotation is kind), str)
+    default = inspect.Parameter.empty if field.is_required() else plain(field.default)
+    return Parameter(name, kind, default, field.description or "")

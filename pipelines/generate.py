@@ -1,0 +1,191 @@
+"""Write what is generated: the components from the config tree, and the compiled pipelines.
+
+    python -m pipelines.generate
+
+The files are committed; tests fail when one of them is stale.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import tempfile
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.form import Parameter, parameters
+from yolocore.config import MODES, section_class
+from yolocore.modes.request import INPUTS
+
+ROOT = Path(__file__).resolve().parents[1]
+PIPELINES = ("training",)
+WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Given:
+    """An input that another step's result gives: the artifact, its type, and the file in it ('' for its folder)."""
+
+    artifact: str
+    type: str
+    file: str = ""
+
+
+DATASET = Given("dataset", "Dataset")
+CHECKPOINT = Given("checkpoint", "Model", "best.pt")
+EXPORTED = Given("exported", "Model")
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What a component leaves for others (name and artifact type), and which of its inputs others give."""
+
+    result: str
+    type: str = "Artifact"
+    given: dict[str, Given] = field(default_factory=dict)
+
+
+WIRING = {
+    "ingest": Wiring("dataset", "Dataset"),
+    "train": Wiring("checkpoint", "Model", {"data": DATASET}),
+    "val": Wiring("evaluation", given={"model": CHECKPOINT, "data": DATASET}),
+    "predict": Wiring("predictions", given={"model": CHECKPOINT}),
+    "export": Wiring("exported", "Model", {"model": CHECKPOINT, "data": DATASET}),
+    "benchmark": Wiring("comparison", given={"model": CHECKPOINT, "exported": EXPORTED, "data": DATASET}),
+    "deploy": Wiring("deployment", given={"exported": EXPORTED, "data": DATASET}),
+    "track": Wiring("tracks", given={"model": Given("exported", "Model", "model.onnx")}),
+}
+
+
+def main() -> None:
+    for path, content in components().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    importlib.invalidate_caches()
+    for path, content in compiled().items():
+        path.write_text(content, encoding="utf-8")
+
+
+def components() -> dict[Path, str]:
+    """Every generated file of components/ with its content."""
+    files = {}
+    for mode in MODES:
+        folder = ROOT / "components" / mode
+        files[folder / "component.py"] = component_source(mode)
+        files[folder / "README.md"] = component_page(mode)
+    return files
+
+
+def compiled() -> dict[Path, str]:
+    """Every compiled pipeline with its content."""
+    from kfp import compiler
+
+    files = {}
+    for name in PIPELINES:
+        pipeline = getattr(importlib.import_module(f"pipelines.{name}"), name)
+        with tempfile.TemporaryDirectory() as folder:
+            package = Path(folder) / "pipeline.yaml"
+            compiler.Compiler().compile(pipeline, str(package))
+            files[ROOT / "pipelines" / "compiled" / f"{name}.yaml"] = package.read_text(encoding="utf-8")
+    return files
+
+
+def component_source(mode: str) -> str:
+    """The Python text of a component: typed signature, described parameters, and a body of one call."""
+    wiring, config = WIRING[mode], section_class(mode)
+    free = [p for p in parameters(INPUTS[mode]) if p.name not in wiring.given] + parameters(config)
+    free.sort(key=lambda p: p.default is not inspect.Parameter.empty)  # those without a default come first
+    signature = [
+        *(f"{given.artifact}: dsl.Input[dsl.{given.type}]" for given in wiring.given.values()),
+        *(_declared(p) for p in free if p.default is inspect.Parameter.empty),
+        f"{wiring.result}: dsl.Output[dsl.{wiring.type}]",
+        "metrics: dsl.Output[dsl.Metrics]",
+        "report: dsl.Output[dsl.HTML]",
+        *(_declared(p) for p in free if p.default is not inspect.Parameter.empty),
+    ]
+    passed = [
+        f'"{mode}"',
+        f"result={wiring.result}",
+        "metrics=metrics",
+        "report=report",
+        *(f"{key}={_place(given)}" for key, given in wiring.given.items()),
+        *(f"{p.name}={p.name}" for p in free),
+    ]
+    described = [
+        line
+        for p in free
+        for line in textwrap.wrap(
+            f"{p.name}: {p.description}", WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 12
+        )
+    ]
+    lines = [
+        '"""Generated from the config tree by `python -m pipelines.generate`."""',
+        "",
+        "from kfp import dsl",
+        "",
+        "from components.image import image",
+        "",
+        "",
+        f'@dsl.component(base_image=image("{mode}"), install_kfp_package=False)',
+        f"def {mode}(",
+        *(f"    {line}," for line in signature),
+        ") -> None:",
+        f'    """{config.__doc__}',
+        "",
+        "    Args:",
+        *described,
+        '    """',
+        "    from yolocore.component import perform",
+        "",
+        "    perform(",
+        *(f"        {line}," for line in passed),
+        "    )",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def component_page(mode: str) -> str:
+    """The README of a component."""
+    from components.image import image
+
+    wiring, config = WIRING[mode], section_class(mode)
+    inputs = [p for p in parameters(INPUTS[mode]) if p.name not in wiring.given]
+    rows = [
+        *((given.artifact, f"artifact ({given.type})", f"the mode's `{key}`") for key, given in wiring.given.items()),
+        *((p.name, p.type.__name__, p.description) for p in inputs),
+    ]
+    lines = [
+        f"# {mode}",
+        "",
+        f"{config.__doc__} Generated from the config tree by `python -m pipelines.generate`.",
+        "",
+        f"Image: `{image(mode).partition(':')[0]}`. On a laptop: `yolo {mode}`. All settings: `yolo {mode} --help`.",
+        "",
+        "| input | type | meaning |",
+        "|---|---|---|",
+        *(f"| {name} | {kind} | {meaning} |" for name, kind, meaning in rows),
+        "",
+        f"Result: `{wiring.result}` ({wiring.type}), the step's folder with its `record.json`; figures as `metrics`,",
+        "pictures as `report`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _declared(parameter: Parameter) -> str:
+    text = f"{parameter.name}: {parameter.type.__name__}"
+    return text if parameter.default is inspect.Parameter.empty else f"{text} = {_literal(parameter.default)}"
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def _place(given: Given) -> str:
+    return f'f"{{{given.artifact}.path}}/{given.file}"' if given.file else f"{given.artifact}.path"
+
+
+if __name__ == "__main__":
+    main()

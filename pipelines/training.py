@@ -1,0 +1,40 @@
+"""From images and labels to a verified endpoint."""
+
+from __future__ import annotations
+
+from kfp import dsl
+
+from components.benchmark.component import benchmark
+from components.deploy.component import deploy
+from components.export.component import export
+from components.ingest.component import ingest
+from components.track.component import track
+from components.train.component import train
+from components.val.component import val
+from pipelines.form import Settings, form
+from pipelines.kubernetes import traced
+
+SECTIONS = ("pipeline", "ingest", "train", "val", "export", "benchmark", "deploy", "track")
+
+
+@dsl.pipeline(name="training")
+@form(*SECTIONS)
+def training(settings: Settings) -> None:
+    """From images and labels to a verified endpoint.
+
+    1. ingest: images and labels become a dataset
+    2. train: a detector learns from it
+    3. val: its checkpoint is measured
+    4. export: the checkpoint becomes a deployable model, proven to be the same
+    5. benchmark: both are compared in accuracy, speed and size
+    6. deploy: the exported model is served, and verified through the server
+    7. track: it follows the objects of a video
+    """
+    start = settings["pipeline"]
+    dataset = traced(ingest(source=start["source"], **settings["ingest"])).outputs["dataset"]
+    checkpoint = traced(train(dataset=dataset, model=start["model"], **settings["train"])).outputs["checkpoint"]
+    traced(val(checkpoint=checkpoint, dataset=dataset, **settings["val"]))
+    exported = traced(export(checkpoint=checkpoint, dataset=dataset, **settings["export"])).outputs["exported"]
+    traced(benchmark(checkpoint=checkpoint, exported=exported, dataset=dataset, **settings["benchmark"]))
+    traced(deploy(exported=exported, dataset=dataset, **settings["deploy"]))
+    traced(track(exported=exported, source=start["video"], **settings["track"]))
