@@ -36,7 +36,8 @@ _ATTEMPTS = 40
 _FRAMES = 90
 _FRAME_RATE = 30
 _VIDEO_OBJECTS = 6
-_SHIFT = 4  # binary digits after the point of what cv2 draws
+_SHIFT = 4  # binary digits after the point in what cv2 draws
+_FINE = 8  # a pixel is painted as this many by this many
 
 Pixels = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
@@ -180,7 +181,7 @@ def _unit_outlines() -> tuple[Points, ...]:
 
 
 _UNIT_OUTLINES = _unit_outlines()
-_UNIT_KEYPOINTS = np.array([[0, -0.5], [0, 0], [0, 0.5]])
+_UNIT_KEYPOINTS = np.array([[0, -0.5], [0, 0], [0, 0.4]])
 
 
 def _random_shape(rng: np.random.Generator, background: Pixels, side: int) -> Shape:
@@ -247,10 +248,10 @@ def _paint(image: Pixels, shape: Shape) -> Pixels:
     left, top = np.maximum(np.floor(outline.min(axis=0)).astype(int) - 2, 0).tolist()
     right, bottom = (np.ceil(outline.max(axis=0)).astype(int) + 2).tolist()
     around = image[top:bottom, left:right]
-    shape_mask, dot_mask = np.zeros((2, *around.shape[:2]), np.uint8)
-    cv2.fillPoly(shape_mask, [_fixed_point(outline - (left, top))], 255, cv2.LINE_AA, _SHIFT)
-    radius = max(1 << _SHIFT, round(min(shape.half) * 0.16 * (1 << _SHIFT)))
-    cv2.circle(dot_mask, _fixed_point(tip - (left, top))[0].tolist(), radius, 255, -1, cv2.LINE_AA, _SHIFT)
+    size = around.shape[:2]
+    shape_mask = _coverage(outline - (left, top), size)
+    dot = _UNIT_OUTLINES[0] * max(1.5, min(shape.half) * 0.16)
+    dot_mask = _coverage(dot + tip - (left, top), size)
 
     shade = np.linspace(-28, 28, image.shape[1]).astype(np.int32)[None, left:right, None]
     _blend(around, (np.array(shape.colour, np.int32) + shade).clip(0, 255), shape_mask)
@@ -265,6 +266,14 @@ def _blend(image: Pixels, paint: npt.NDArray[np.int32], mask: Pixels) -> None:
     image[:] = (image * (255 - share) + paint * share + 127) // 255
 
 
-def _fixed_point(points: Points) -> npt.NDArray[np.int32]:
-    """For cv2, whose integer coordinates are the centres of pixels; ours are their corners."""
-    return np.round((points - 0.5) * (1 << _SHIFT)).astype(np.int32)
+def _coverage(outline: Points, size: tuple[int, int]) -> Pixels:
+    """How much of each pixel lies inside a polygon, 0 to 255.
+
+    Painted finer and averaged, because cv2's own smooth edges make a polygon wider by half a pixel a side.
+    """
+    height, width = size
+    fine = np.zeros((height * _FINE, width * _FINE), np.uint8)
+    # cv2 counts from the centres of pixels, our coordinates from their corners.
+    points = np.round((outline * _FINE - 0.5) * (1 << _SHIFT)).astype(np.int32)
+    cv2.fillPoly(fine, [points], 255, cv2.LINE_8, _SHIFT)
+    return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]

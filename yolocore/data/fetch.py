@@ -37,9 +37,12 @@ def identity(source: str) -> str:
     if scheme:
         return download.url_identity(source)
     path = _local(source)
-    if path.suffix in _DESCRIPTIONS:
-        return json_digest({"description": file_digest(path), "files": tree_digest(open_source(path).root)})
-    return tree_digest(path)
+    try:
+        if path.suffix in _DESCRIPTIONS:
+            return json_digest({"description": file_digest(path), "files": tree_digest(open_source(path).root)})
+        return tree_digest(path)
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); allow it or restore the file") from None
 
 
 @contextlib.contextmanager

@@ -20,9 +20,12 @@ from yolocore.data.sources.base import SPLIT_ALIASES, Sample
 from yolocore.errors import DataError
 
 
+_IN_SPLIT_FOLDER = "_annotations.coco.json"
+
+
 def coco_files(root: Path) -> list[Path]:
     """The JSON files of a folder that may hold objects, sorted."""
-    found = [*root.glob("*.json"), *root.glob("annotations/*.json"), *root.glob("*/_annotations.coco.json")]
+    found = [*root.glob("*.json"), *root.glob("annotations/*.json"), *root.glob(f"*/{_IN_SPLIT_FOLDER}")]
     objects = [path for path in found if path.name.startswith("instances_")]
     return sorted(objects or found)
 
@@ -116,7 +119,8 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _split_of(path: Path) -> str:
-    words = re.findall(r"[a-z]+", f"{path.parent.name} {path.stem}".lower())
+    told_by = path.parent.name if path.name == _IN_SPLIT_FOLDER else path.stem
+    words = re.findall(r"[a-z]+", told_by.lower())
     splits = {SPLIT_ALIASES[word] for word in words if word in SPLIT_ALIASES}
     if len(splits) != 1:
         raise DataError(f"{path}: its name does not say which split it is; call it instances_train.json or …_val.json")

@@ -55,7 +55,7 @@ class VocSource:
         stem = sample.path.stem
         rows = self._rows.get(stem, [])
         if rows is None:
-            return [], [Problem("malformed row", f"Annotations/{stem}.xml", "is not XML; replace the file")]
+            return [], [Problem("unreadable label", f"Annotations/{stem}.xml", "is not XML; replace the file")]
         instances: list[Instance] = []
         problems: list[Problem] = []
         for number, (name, texts) in enumerate(rows, start=1):

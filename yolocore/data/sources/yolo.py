@@ -56,8 +56,8 @@ class YoloSource:
             text = path.read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             return [], []
-        except UnicodeDecodeError:
-            return [], [Problem("malformed row", self._relative(path), "is not text; replace the file")]
+        except (OSError, UnicodeDecodeError) as error:
+            return [], [Problem("unreadable label", self._relative(path), f"{error}; replace the file")]
         instances: list[Instance] = []
         problems: list[Problem] = []
         for number, line in enumerate(text.splitlines(), start=1):
