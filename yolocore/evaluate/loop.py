@@ -26,20 +26,25 @@ _DECODERS = 2  # threads that decode the next batch while the network works on t
 _CONTEXT = 0.5  # strides of extra border: objects at an image's edge are found a little better
 
 
-def evaluate(detector: Detector, split: Split, config: ValConfig, listener: Listener = SILENT) -> DetectionMetrics:
+def evaluate(
+    detector: Detector, split: Split, config: ValConfig, listener: Listener = SILENT, *, multi_label: bool = True
+) -> DetectionMetrics:
     """Run the detector over the split and measure what it found.
 
     Of config, the settings of detection are used; which split and device is the caller's business.
-    Raises DataError as `known_labels` and `detect_split` do.
+    Parameters and errors as in `known_labels` and `detect_split`.
     """
     labels = known_labels(split, detector.meta.names)
-    found = detect_split(detector, split, config, listener)
+    found = detect_split(detector, split, config, listener, multi_label=multi_label)
     return measure(found, labels, detector.meta.names, config.max_det)
 
 
-def detect_split(detector: Detector, split: Split, config: ValConfig, listener: Listener = SILENT) -> list[Detections]:
-    """Detections of every image of the split, in its order; every class above conf counts.
+def detect_split(
+    detector: Detector, split: Split, config: ValConfig, listener: Listener = SILENT, *, multi_label: bool = True
+) -> list[Detections]:
+    """Detections of every image of the split, in its order.
 
+    multi_label: every class above conf counts, as AP wants it; served models give the best class only.
     Raises DataError for a split without images and for a broken image.
     """
     if not len(split):
@@ -62,7 +67,7 @@ def detect_split(detector: Detector, split: Split, config: ValConfig, listener: 
                 conf=config.conf,
                 iou=config.iou,
                 max_det=config.max_det,
-                multi_label=True,
+                multi_label=multi_label,
                 imgsz=config.imgsz,
                 rect=config.rect,
                 pad=_CONTEXT,
