@@ -71,6 +71,7 @@ class TritonEnvironment:
             # libpython must be the very one of that standard library, so its folder comes with us.
             "LD_LIBRARY_PATH": f"{self.site_packages / 'nvidia_pytriton.libs'}:{_libpython_folder()}",
             "PYTHONNOUSERSITE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",  # entries of the repository never change
             "ORT_DISABLE_TELEMETRY": "1",
         }
 

@@ -21,7 +21,7 @@ class TritonPythonModel:
             pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         if pixels is None:
             # An error of the client's making: 400, and not counted as the model's failure.
-            message = f"encoded: {len(content)} bytes are no image, or a truncated one"
+            message = f"encoded: {len(content)} bytes are no image, or only a part of one"
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
         image = pb_utils.Tensor("image", cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)[None])
         return pb_utils.InferenceResponse(output_tensors=[image])

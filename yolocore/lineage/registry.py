@@ -1,0 +1,99 @@
+"""The model registry: which deployed model is candidate, champion, previous.
+
+Aliases only, never stages. A version is found by the digest of what it serves, so that registering the
+same model again finds the version that is there. Each function may be repeated after a crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from yolocore.errors import ServiceError
+from yolocore.lineage.client import connect, where
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
+DIGEST = "digest"  # tag of a version
+
+
+def registry() -> MlflowClient:
+    """A client of MLflow's registry that has answered.
+
+    Raises ServiceError within seconds when MLflow is not installed or does not answer.
+    """
+    try:
+        return connect()[0]
+    except ImportError:
+        raise ServiceError("mlflow is not installed, and deployed models are registered there; install it") from None
+
+
+def register(client: MlflowClient, name: str, digest: str, source: str, tags: Mapping[str, str]) -> str:
+    """The version that serves `digest`, created if there is none.
+
+    source: where the model lies, for people. tags: more of the version's origin.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with _refusals():
+        with contextlib.suppress(MlflowException):  # it exists: the usual case
+            client.create_registered_model(name, description="Detector served by Triton; deployed by yolocore.")
+        version = version_of(client, name, digest)
+        if version is None:
+            created = client.create_model_version(name, source, tags={**tags, DIGEST: digest}, await_creation_for=0)
+            version = str(created.version)
+        return version
+
+
+def version_of(client: MlflowClient, name: str, digest: str) -> str | None:
+    """The newest version that serves `digest`."""
+    with _refusals():
+        found = client.search_model_versions(f"name='{name}'")
+        return max((str(v.version) for v in found if v.tags.get(DIGEST) == digest), key=int, default=None)
+
+
+def aliases(client: MlflowClient, name: str) -> dict[str, str]:
+    """Version of each alias of a registered model."""
+    with _refusals():
+        return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
+
+
+def nominate(client: MlflowClient, name: str, version: str) -> None:
+    """Make a version the candidate."""
+    with _refusals():
+        client.set_registered_model_alias(name, CANDIDATE, version)
+
+
+def withdraw(client: MlflowClient, name: str, version: str) -> None:
+    """Take the candidacy from a version that has it."""
+    if aliases(client, name).get(CANDIDATE) == version:
+        with _refusals():
+            client.delete_registered_model_alias(name, CANDIDATE)
+
+
+def promote(client: MlflowClient, name: str, version: str) -> None:
+    """Make a version the champion, and what was champion the previous one. Also the way back.
+
+    `previous` is written first: a crash in between leaves the champion, and a repetition completes.
+    """
+    champion = aliases(client, name).get(CHAMPION)
+    with _refusals():
+        if champion != version:
+            if champion is not None:
+                client.set_registered_model_alias(name, PREVIOUS, champion)
+            client.set_registered_model_alias(name, CHAMPION, version)
+    withdraw(client, name, version)
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ServiceError(f"MLflow at {where()}: registry refuses ({reason}); see its log, and run again") from None
