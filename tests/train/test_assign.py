@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolocore.model.decode import anchor_points
-from yolocore.train.assign import Targets, assign, complete_iou
+from yolocore.train.assign import Assignment, Targets, assign, complete_iou
 
 from . import reference
 
@@ -19,7 +19,7 @@ STRIDES = (8, 16, 32)
 def grid_of(size: int) -> tuple[torch.Tensor, list[tuple[int, int, int]]]:
     """Centres of all cells, and the levels that they are in."""
     levels = [(size // s, size // s, s) for s in STRIDES]
-    return anchor_points([level[:2] for level in levels], STRIDES, torch.device("cpu"))[0], levels
+    return anchor_points([level[:2] for level in levels], STRIDES, torch.device("cpu"))[0].T, levels
 
 
 def random_case(seed: int, size: int, objects: int, images: int = 3, classes: int = 4):
@@ -41,6 +41,11 @@ def random_case(seed: int, size: int, objects: int, images: int = 3, classes: in
     )
     logits = torch.from_numpy(rng.normal(0, 2, (images, len(centres), classes)).astype(np.float32))
     return logits, torch.from_numpy(boxes.astype(np.float32)), levels, targets
+
+
+def run(logits: torch.Tensor, boxes: torch.Tensor, levels: list, targets: Targets) -> Assignment:
+    """Assign predictions that have a row for each cell."""
+    return assign(logits.transpose(1, 2), boxes.transpose(1, 2), levels, targets)
 
 
 def as_mapping(assignment) -> dict[tuple[int, int], tuple[int, float]]:
@@ -77,7 +82,7 @@ def expected(logits, boxes, levels, targets) -> dict[tuple[int, int], tuple[int,
 @pytest.mark.parametrize("seed", range(3))
 def test_equals_the_reference(seed: int, size: int, objects: int) -> None:
     case = random_case(seed, size, objects)
-    got, want = as_mapping(assign(*case)), expected(*case)
+    got, want = as_mapping(run(*case)), expected(*case)
     assert {k: v[0] for k, v in got.items()} == {k: v[0] for k, v in want.items()}
     assert [got[k][1] for k in want] == pytest.approx([v[1] for v in want.values()], rel=1e-3, abs=1e-6)
 
@@ -111,24 +116,24 @@ def test_an_object_smaller_than_a_stride_is_learnt(box: list[float]) -> None:
     predicted = torch.cat((centres - size, centres + size), 1)[None]
     middle = torch.stack(((x1 + x2) / 2, (y1 + y2) / 2))
     predicted = predicted + 0.9 * (middle - centres).repeat(1, 2)  # nearly where it belongs
-    assert float(assign(logits, predicted, levels, targets).score.max()) > 0
+    assert float(run(logits, predicted, levels, targets).score.max()) > 0
 
 
 def test_an_object_labelled_twice_claims_each_cell_once() -> None:
     box = [16.0, 16.0, 40.0, 40.0]
-    found = assign(*one_image([box, box], classes=[0, 1]))
+    found = run(*one_image([box, box], classes=[0, 1]))
     assert found.cell.unique().numel() == found.cell.numel()
     assert set(found.target.tolist()) == {0}
 
 
 def test_at_most_ten_cells_an_object() -> None:
-    found = assign(*one_image([[0.0, 0.0, 64.0, 64.0]]))
+    found = run(*one_image([[0.0, 0.0, 64.0, 64.0]]))
     assert found.cell.numel() == 10
 
 
 def test_objects_without_overlapping_prediction_give_no_score_and_no_nan() -> None:
     logits, boxes, levels, targets = one_image([[8.0, 8.0, 24.0, 24.0]])
-    found = assign(logits, boxes + 1000, levels, targets)
+    found = run(logits, boxes + 1000, levels, targets)
     assert torch.equal(found.score, torch.zeros_like(found.score))
 
 

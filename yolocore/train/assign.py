@@ -82,18 +82,18 @@ def complete_iou(a: Tensor, b: Tensor) -> Tensor:
 def assign(logits: Tensor, boxes: Tensor, levels: Sequence[Level], targets: Targets) -> Assignment:
     """Choose the positive cells of a batch.
 
-    logits: (b, a, nc) class logits. boxes: (b, a, 4) predicted x1 y1 x2 y2 in pixels. The a cells are
+    logits: (b, nc, a) class logits. boxes: (b, 4, a) predicted x1 y1 x2 y2 in pixels. The a cells are
     those of all levels, row by row.
 
     The alignment of a candidate is score^ALPHA · CIoU^BETA. Each object takes its TOPK best candidates;
     a cell that several objects take goes to the one it overlaps most. A positive cell's target score is
     its alignment, scaled so that the object's best cell gets the object's best overlap.
     """
-    cells = boxes.shape[1]
+    cells = boxes.shape[2]
     target, cell, slot = _candidates(levels, targets)
     image = targets.image[target]
-    score = logits[image, cell, targets.classes[target]].float().sigmoid()
-    overlap = complete_iou(boxes[image, cell], targets.boxes[target]).clamp(min=0)
+    score = logits[image, targets.classes[target], cell].float().sigmoid()
+    overlap = complete_iou(boxes[image, :, cell], targets.boxes[target]).clamp(min=0)
     alignment = score**ALPHA * overlap**BETA
 
     best = _best_per_object(alignment, target, slot, len(targets.boxes))

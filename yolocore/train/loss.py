@@ -28,19 +28,19 @@ def detection_loss(maps: Sequence[Tensor], targets: Targets, config: TrainConfig
     Returns the scalar to differentiate, which is the weighted sum of the parts times the batch size (so
     that accumulated batches weigh by their images), and the weighted parts (3,), detached, as PARTS.
     """
-    flat = torch.cat([m.permute(0, 2, 3, 1).flatten(1, 2) for m in maps], 1).float()
-    distances, logits = flat.split((4 * REG_MAX, flat.shape[2] - 4 * REG_MAX), 2)
+    flat = torch.cat([m.flatten(2) for m in maps], 2).float()
+    distances, logits = flat.split((4 * REG_MAX, flat.shape[1] - 4 * REG_MAX), 1)
     shapes = [(m.shape[2], m.shape[3]) for m in maps]
     centres, strides = anchor_points(shapes, STRIDES, flat.device)
     levels = [(height, width, stride) for (height, width), stride in zip(shapes, STRIDES, strict=True)]
     positive = assign(logits.detach(), decode_boxes(distances.detach(), centres, strides), levels, targets)
 
     scale = positive.score.sum().clamp(min=1)
-    claimed = logits[positive.image, positive.cell, targets.classes[positive.target]]
+    claimed = logits[positive.image, targets.classes[positive.target], positive.cell]
     cls = softplus(logits).sum() - (claimed * positive.score).sum()
     box, dfl = _box_losses(
-        distances[positive.image, positive.cell],
-        centres[positive.cell],
+        distances[positive.image, :, positive.cell],
+        centres[:, positive.cell],
         strides[positive.cell],
         targets.boxes[positive.target],
         positive.score,
@@ -54,10 +54,10 @@ def _box_losses(
 ) -> tuple[Tensor, Tensor]:
     """Sums over p positive cells of (1 - CIoU) and of the distribution focal loss, weighted by score (p,).
 
-    distances: (p, 4·REG_MAX) logits. centres, strides: of the cells. truth: (p, 4) xyxy pixels.
+    distances: (p, 4·REG_MAX) logits. centres (2, p), strides (p,): of the cells. truth: (p, 4) xyxy pixels.
     """
-    overlap = complete_iou(decode_boxes(distances, centres, strides), truth)
-    sides = torch.cat((centres - truth[:, :2], truth[:, 2:] - centres), 1) / strides[:, None]
+    overlap = complete_iou(decode_boxes(distances.T, centres, strides).T, truth)
+    sides = torch.cat((centres.T - truth[:, :2], truth[:, 2:] - centres.T), 1) / strides[:, None]
     dfl = distribution_focal_loss(distances.unflatten(1, (4, REG_MAX)), sides.clamp(0, REG_MAX - 1.01)).mean(1)
     return ((1 - overlap) * score).sum(), (dfl * score).sum()
 
