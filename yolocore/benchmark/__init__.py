@@ -1,0 +1,1 @@
+"""What each format of a model costs: accuracy, size, milliseconds, memory, measured side by side."""
