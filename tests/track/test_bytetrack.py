@@ -82,6 +82,19 @@ SCENES = {
         [*walk(100, 5, 20), *[GONE] * 10, *walk(250, 5, 5)],
         [[1]] * 20 + [[]] * 10 + [[1]] * 5,
     ),
+    "a hopeless pair does not push a good one aside": (
+        # The left detection almost misses the first track; the right one lies between both, nearer to the first.
+        [*[[(100, 100, 1.0), (128, 100, 1.0)]] * 5, [(67, 100, 1.0), (113, 100, 1.0)]],
+        [[1, 2]] * 5 + [[1]],
+    ),
+    "a lost track that comes to lie on another is given up": (
+        [
+            *together(walk(100, 10, 10), walk(300, 0, 10)),
+            *walk(300, 0, 20),
+            *together(walk(400, 10, 3), walk(300, 0, 3)),
+        ],
+        [[1, 2]] * 10 + [[2]] * 20 + [[2], [3, 2], [3, 2]],
+    ),
     "a jump beyond overlap is another object": (
         [*walk(100, 0, 3), *walk(300, 0, 3)],
         [[1]] * 3 + [[], [2], [2]],
@@ -102,6 +115,28 @@ def test_the_buffer_is_a_time_whatever_the_frame_rate(frame_rate: float, hidden:
     assert ids[-1] == [1 if same else 2]
 
 
+# A jump by 24 pixels leaves an overlap of 0.25: a cost of 0.75, and 0.875 once weighed with the score of 0.5.
+JUMP: list[list[Spot]] = [*[[(100, 100, 0.5)]] * 5, [(124, 100, 0.5)]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "frames", "last"),
+    [
+        ({}, JUMP, []),
+        ({"fuse_score": False}, JUMP, [1]),
+        ({"match_thresh": 0.9}, JUMP, [1]),
+        ({"new_track_thresh": 0.6}, walk(100, 0, 5, score=0.5), []),
+        ({"new_track_thresh": 0.6}, [*walk(100, 0, 2), *walk(100, 0, 3, score=0.5)], [1]),
+        ({"track_high_thresh": 0.6}, [*walk(100, 0, 2), *walk(124, 0, 1, score=0.5)], []),
+        ({"track_low_thresh": 0.01}, [*walk(100, 0, 2), *walk(100, 0, 1, score=0.05)], [1]),
+        ({"track_buffer": 0}, [*walk(100, 0, 2), GONE, *walk(100, 0, 2)], [2]),
+    ],
+)
+def test_settings_do_what_they_say(settings: dict, frames: list[list[Spot]], last: list[int]) -> None:
+    tracker = ByteTrack(TrackConfig(**settings))
+    assert [tracker.update(see(spots)).track_ids.tolist() for spots in frames][-1] == last  # type: ignore[union-attr]
+
+
 def test_a_wavering_class_keeps_the_identity_and_the_majority_names_it() -> None:
     tracker = ByteTrack(CONFIG)
     shown = [tracker.update(see([(100, 100, 0.8)], [c])) for c in (2, 7, 2, 2, 7, 2)]
@@ -109,11 +144,17 @@ def test_a_wavering_class_keeps_the_identity_and_the_majority_names_it() -> None
     assert [d.classes.tolist() for d in shown] == [[2]] * 6
 
 
-def test_two_lost_and_found_tracks_of_one_object_become_one() -> None:
-    # The object stops unseen, is found as a new one, and the old track's prediction drifts over it again.
-    frames = together(walk(100, 0, 12), [[(128, 100, 0.9)]] * 4 + [GONE] * 8)
-    ids = follow(frames)
-    assert ids[0] == [1, 2] and ids[-1] == [1]
+def test_an_object_that_grew_before_it_hid_does_not_go_on_growing() -> None:
+    def square(half: float) -> Detections:
+        box = np.array([[300 - half, 300 - half, 300 + half, 300 + half]], np.float32)
+        return Detections(box, np.full(1, 0.9, np.float32), np.zeros(1, np.int64))
+
+    tracker = ByteTrack(CONFIG)
+    for half in range(30, 63, 3):
+        tracker.update(square(half))
+    for _ in range(25):
+        tracker.update(Detections.empty())
+    assert tracker.update(square(60)).track_ids.tolist() == [1]  # type: ignore[union-attr]
 
 
 def test_trackers_number_independently() -> None:

@@ -29,7 +29,7 @@ from yolocore.track import kalman
 # Cost limits of the second and third pass, as published: they are the method's, not the user's.
 FAINT_MATCH = 0.5
 TENTATIVE_MATCH = 0.7
-# Overlap above which a tracked and a lost track are the same object found twice.
+# Overlap above which a lost track is taken for the tracked one that it lies on.
 SAME_OBJECT = 0.85
 # `track_buffer` is stated for this many frames a second.
 NOMINAL_RATE = 30.0
@@ -45,14 +45,12 @@ class _Tracks:
     """Columns over the n living tracks.
 
     filters: (n, 5, 4) float64, see kalman. ids: (n,) int64, 0 while tentative. status: (n,) TENTATIVE, TRACKED
-    or LOST. born, seen: (n,) int64 frame of the first and of the last detection. votes: (n, classes so far)
-    float64, sum of scores by class.
+    or LOST. seen: (n,) int64 frame of the last detection. votes: (n, classes so far) float64, sum of scores by class.
     """
 
     filters: kalman.Array
     ids: npt.NDArray[np.int64]
     status: npt.NDArray[np.int8]
-    born: npt.NDArray[np.int64]
     seen: npt.NDArray[np.int64]
     votes: npt.NDArray[np.float64]
 
@@ -63,7 +61,6 @@ class _Tracks:
             filters=kalman.initiate(measured),
             ids=np.zeros(n, np.int64),
             status=np.full(n, TENTATIVE, np.int8),
-            born=np.full(n, frame, np.int64),
             seen=np.full(n, frame, np.int64),
             votes=np.zeros((n, classes)),
         )
@@ -168,18 +165,15 @@ class ByteTrack:
         self._tracks.votes[hit, found.classes[match[hit]]] += found.scores[match[hit]]
 
     def _worth_keeping(self) -> Mask:
-        """All but tentative tracks not seen again, tracks lost too long ago, and second tracks of one object."""
+        """All but tentative tracks not seen again, those lost too long ago, and lost ones that lie on a tracked one."""
         tracks = self._tracks
         unseen = self._frame - tracks.seen
         keep = np.where(tracks.status == TENTATIVE, unseen == 0, unseen <= self._memory)
         active, lost = np.flatnonzero(keep & (tracks.status == TRACKED)), np.flatnonzero(keep & (tracks.status == LOST))
         if len(active) and len(lost):
             boxes = kalman.boxes_of(tracks.filters)
-            a, b = np.nonzero(iou_matrix(boxes[active], boxes[lost]) > SAME_OBJECT)
-            a, b = active[a], lost[b]
-            # The identity with the longer history survives.
-            longer = tracks.seen[a] - tracks.born[a] >= tracks.seen[b] - tracks.born[b]
-            keep[np.where(longer, b, a)] = False
+            same = iou_matrix(boxes[active], boxes[lost]) > SAME_OBJECT
+            keep[lost[same.any(axis=0)]] = False
         return keep
 
     def _report(self, detections: Detections, match: Indices, order: Indices) -> Detections:

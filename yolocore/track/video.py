@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from yolocore.config import TrackConfig
 from yolocore.detections import Detections
 from yolocore.draw import Image, colour, draw_box, line_width
 from yolocore.errors import DataError
-from yolocore.media import Video, VideoFile
+from yolocore.media import Video, VideoFile, until_interrupted
 from yolocore.progress import SILENT, Listener
 from yolocore.runtimes.detector import Detector
 from yolocore.track.bytetrack import ByteTrack
@@ -62,7 +61,7 @@ def track_video(
         drawn = stack.enter_context(VideoFile(folder / VIDEO_FILE, rate, video.size)) if config.save else None
         trails: Trails = {}
         listener.start("track", video.length and -(-video.length // config.vid_stride))
-        with _until_interrupted(live=video.length is None):
+        with until_interrupted(live=video.length is None):
             for number, image in video.frames(config.vid_stride):
                 (detections,) = detector.detect(
                     [image],
@@ -87,16 +86,6 @@ def track_video(
         if video.length is not None and numbers[-1] + config.vid_stride <= video.length:
             listener.note(f"source={source}: states {video.length} frames, ends at frame {numbers[-1]}")
     return TrackSummary(tuple(numbers), tracker.identities, time.perf_counter() - started, associating)
-
-
-@contextlib.contextmanager
-def _until_interrupted(live: bool) -> Iterator[None]:
-    """Ctrl-C is how a person ends a live source; elsewhere it is what it always is."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not live:
-            raise
 
 
 Trails = dict[int, deque[tuple[int, int]]]
