@@ -131,6 +131,21 @@ class VideoFile:
                     raise StorageError(f"{self._path}: {found} of {self._written} frames were written; free space")
 
 
+def is_live(source: str) -> bool:
+    """Whether a source is a webcam or a stream, which shows something else every time."""
+    return source.isdigit() or "://" in source
+
+
+@contextlib.contextmanager
+def until_interrupted(live: bool) -> Iterator[None]:
+    """Ctrl-C is how a person ends a live source; elsewhere it is what it always is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not live:
+            raise
+
+
 def _open(source: str) -> cv2.VideoCapture:
     with _quiet():
         if source.isdigit():
