@@ -48,25 +48,25 @@ def download_url(url: str, path: Path, listener: Listener) -> None:
     import requests
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
     validator = ""
-    failures = 0
-    started = False
+    furthest = failures = 0
     while True:
         offset = path.stat().st_size if validator else 0
         try:
             with _get(url, offset, validator) as answer, path.open("ab" if answer.status_code == 206 else "wb") as file:
                 validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-                if not started:
+                if not furthest:
                     listener.start("download", int(answer.headers.get("Content-Length", 0)) or None)
-                    started = True
                 for chunk in answer.iter_content(_CHUNK):
                     file.write(chunk)
-                    listener.advance(len(chunk))
-                    failures = 0
+                    if file.tell() > furthest:
+                        listener.advance(file.tell() - furthest)
+                        furthest, failures = file.tell(), 0
             return
         except (requests.RequestException, ServiceError) as error:
             if failures == len(_PAUSES):
+                if isinstance(error, ServiceError):
+                    raise
                 raise ServiceError(f"source={url}: the download broke off ({_reason(error)}); run again") from None
             time.sleep(_PAUSES[failures])
             failures += 1
@@ -123,7 +123,8 @@ def download_bucket(uri: str, folder: Path, listener: Listener) -> Path:
         def download(item: _Object) -> None:
             path = folder / item.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            with client.get_object(Bucket=item.bucket, Key=item.key)["Body"] as body, path.open("wb") as file:
+            body = client.get_object(Bucket=item.bucket, Key=item.key)["Body"]
+            with contextlib.closing(body), path.open("wb") as file:
                 for chunk in body.iter_chunks(_CHUNK):
                     file.write(chunk)
 
@@ -151,7 +152,7 @@ def _client() -> Any:
 
     retries: Any = {"mode": "standard", "total_max_attempts": 3}
     config = Config(max_pool_connections=_CONNECTIONS, connect_timeout=_TIMEOUT[0], retries=retries)
-    return boto3.client("s3", config=config)
+    return boto3.session.Session().client("s3", config=config)
 
 
 def _listing(client: Any, uri: str) -> list[_Object]:
