@@ -1,0 +1,65 @@
+"""What the step number decides: learning rates, momentum, and which batches make an update.
+
+Everything here is a pure function of the settings and the position, so that a training that goes on
+after a crash cannot differ from one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from yolocore.config.tree import TrainConfig
+from yolocore.train.optim import Rule
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Rates of one training. batches: in an epoch."""
+
+    config: TrainConfig
+    rule: Rule
+    batches: int
+
+    @property
+    def warmup(self) -> int:
+        """Batches of the warm-up. The last epoch is never one of it."""
+        return round(min(self.config.warmup_epochs, self.config.epochs - 1) * self.batches)
+
+    def decay(self, epoch: int) -> float:
+        """Share of the initial learning rate in an epoch (from 0): from 1 towards lrf."""
+        progress = epoch / self.config.epochs
+        left = (1 + math.cos(math.pi * progress)) / 2 if self.config.cos_lr else 1 - progress
+        return left * (1 - self.config.lrf) + self.config.lrf
+
+    def rate(self, batch: int) -> float:
+        """Learning rate at a batch (from 0, over all epochs): a linear rise from 0, then `decay`."""
+        return self._warm(batch, 0.0, self.rule.lr * self.decay(batch // self.batches))
+
+    def bias_rate(self, batch: int) -> float:
+        """Learning rate of biases: they may start high, because a new head's are far off."""
+        return self._warm(batch, self.rule.warmup_bias_lr, self.rule.lr * self.decay(batch // self.batches))
+
+    def momentum(self, batch: int) -> float:
+        return self._warm(batch, min(self.config.warmup_momentum, self.rule.momentum), self.rule.momentum)
+
+    def updates(self, epoch: int) -> list[int]:
+        """How many batches make each of an epoch's updates.
+
+        Together they have about the nominal batch of images, less at the beginning of the warm-up; an
+        epoch's batches are divided evenly, so that none are left over and every epoch ends with an update.
+        """
+        middle = (epoch + 0.5) * self.batches
+        together = self._warm(middle, 1.0, float(accumulation(self.config)))
+        count = min(max(round(self.batches / together), 1), self.batches)
+        return [len(part) for part in np.array_split(np.arange(self.batches), count)]
+
+    def _warm(self, batch: float, start: float, end: float) -> float:
+        return start + (end - start) * min(batch / self.warmup, 1.0) if self.warmup else end
+
+
+def accumulation(config: TrainConfig) -> int:
+    """Batches whose gradients are summed, so that they have about the nominal batch of images."""
+    return max(round(config.nbs / config.batch), 1)
