@@ -1,0 +1,107 @@
+"""The command line: help generated from the tree, one line for a mistake, results where they were asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+import yolocore
+from yolocore.cli import main
+from yolocore.config import MODES, section_class
+from yolocore.errors import error_classes
+from yolocore.modes.request import INPUTS
+
+
+def test_help_names_every_mode_and_every_exit_code(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for mode in MODES:
+        assert f"\n  {mode} " in text
+    for error in error_classes():
+        assert f"\n  {error.exit_code} " in text
+    assert main([]) == 0
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_help_of_a_mode_shows_every_key_with_its_meaning(mode, capsys):
+    assert main([mode, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, field in {**INPUTS[mode].model_fields, **section_class(mode).model_fields}.items():
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert field.description in line
+
+
+@pytest.mark.parametrize(
+    ("mode", "key", "words"),
+    [
+        pytest.param("train", "epochs", ["int", "100", "≥ 1"], id="bounded integer"),
+        pytest.param("train", "lrf", ["float", "0.01", "> 0, ≤ 1"], id="bounds on both sides"),
+        pytest.param("train", "optimizer", ["auto | SGD | AdamW"], id="choice"),
+        pytest.param("train", "imgsz", ["640", "≥ 32, ≤ 4096, multiple of 32"], id="multiple"),
+        pytest.param("val", "imgsz", ["≥ 32, ≤ 4096, multiple of 32"], id="bounds of what may be empty"),
+        pytest.param("predict", "classes", ["list of int"], id="list"),
+        pytest.param("train", "data", ["required"], id="required input"),
+    ],
+)
+def test_help_shows_type_default_and_range(mode, key, words, capsys):
+    main([mode, "--help"])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.split()[:1] == [key]]
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        pytest.param(["trian"], 2, "yolo trian: error: unknown mode 'trian'; did you mean 'train'?", id="mode"),
+        pytest.param(["reprot"], 2, "did you mean 'report'?", id="command"),
+        pytest.param(["train", "dta=x"], 2, "yolo train: error: unknown key 'dta'; did you mean 'data'?", id="key"),
+        pytest.param(["train", "data=x", "epochs=0"], 2, "epochs='0'", id="value"),
+        pytest.param(["ingest", "source=nowhere"], 3, "nowhere", id="missing folder"),
+        pytest.param(["report", "nowhere"], 3, "nowhere: holds no results", id="report of nothing"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_exit_code(words, code, line, tmp_path, database, capsys):
+    assert main(words) == code
+    captured = capsys.readouterr()
+    assert line in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_an_unreachable_tracker_is_told_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert main(["ingest", "source=demo"]) == 5
+    assert "MLflow at http://127.0.0.1:9: cannot be used" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version(capsys):
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out == f"{yolocore.__version__}\n"
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    command = (
+        f"{sys.executable} -c 'from yolocore.cli import main; import sys; sys.exit(main())' train --help | head -1"
+    )
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: yolo train")
+    assert done.stderr == ""
+
+
+def test_results_go_to_standard_output_and_progress_does_not(tmp_path, database, capsys):
+    words = ["ingest", "source=demo", "demo_images=24", "demo_imgsz=64", "out=here"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("ingest: images 24  ")
+    assert "  dataset: here/manifest.json" in captured.out
+    assert "check images" in captured.err
+    assert main(words) == 0  # found finished: says the same again
+    assert capsys.readouterr().out == captured.out
+    assert main(["report", "."]) == 0
+    assert "ingest" in capsys.readouterr().out
+    assert "<h2>ingest</h2>" in (tmp_path / "report.html").read_text()
