@@ -53,8 +53,8 @@ class Detect(nn.Module):
         Source of the prior: Lin et al., "Focal Loss for Dense Object Detection", 2017, section 3.3.
         """
         for box, cls, stride in zip(self.cv2, self.cv3, STRIDES, strict=True):
-            box[-1].bias.fill_(1.0)
-            cls[-1].bias.fill_(math.log(5 / self.nc / (640 / stride) ** 2))
+            box.get_parameter("2.bias").fill_(1.0)
+            cls.get_parameter("2.bias").fill_(math.log(5 / self.nc / (640 / stride) ** 2))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Raw maps, (b, 4 * REG_MAX + nc, h, w) for each level: distance logits, then class logits."""
@@ -62,17 +62,17 @@ class Detect(nn.Module):
 
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Raw maps → (b, 4 + nc, a): cx cy w h in pixels of the input, then each class's score in 0..1."""
-        flat = torch.cat([m.flatten(2) for m in maps], 2).transpose(1, 2)
-        logits, classes = flat.split((4 * REG_MAX, self.nc), 2)
-        x1y1, x2y2 = decode_boxes(logits, *self._anchor_points(maps)).chunk(2, 2)
-        decoded = torch.cat(((x1y1 + x2y2) / 2, x2y2 - x1y1, classes.sigmoid()), 2)
-        return decoded.transpose(1, 2)
+        flat = torch.cat([m.flatten(2) for m in maps], 2)
+        logits, classes = flat.split((4 * REG_MAX, self.nc), 1)
+        x1y1, x2y2 = decode_boxes(logits, *self._anchor_points(maps)).chunk(2, 1)
+        return torch.cat(((x1y1 + x2y2) / 2, x2y2 - x1y1, classes.sigmoid()), 1)
 
     def _anchor_points(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         shapes = [m.shape[2:] for m in maps]
-        if torch.jit.is_tracing():
-            return anchor_points(shapes, STRIDES, maps[0].device)
-        key = (shapes, maps[0].device)
-        if self._grid is None or self._grid[0] != key:
-            self._grid = key, anchor_points(shapes, STRIDES, maps[0].device)
+        device = maps[0].device
+        if torch.jit.is_tracing():  # an exported graph computes them from its own input's shape
+            return anchor_points(shapes, STRIDES, device)
+        if self._grid is None or self._grid[0] != (shapes, device):
+            with torch.inference_mode(False):  # what is kept must also serve a later pass with gradients
+                self._grid = (shapes, device), anchor_points(shapes, STRIDES, device)
         return self._grid[1]
