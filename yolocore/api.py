@@ -6,6 +6,8 @@ Pictures in memory are the exception: `predict` takes arrays too, and then write
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,10 @@ from yolocore.modes.request import read_request
 from yolocore.views.live import live
 
 if TYPE_CHECKING:
+    from yolocore.detections import Detections
+    from yolocore.draw import Image
     from yolocore.records import Record
+    from yolocore.runtimes.detector import Detector
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,14 @@ class Result:
         return self.folder / self.record.artifacts[artifact].path
 
 
+class Predictions(list["Detections"]):
+    """Detections, one for each image or video frame. `result`: the step that found them; None for arrays."""
+
+    def __init__(self, detections: Iterable[Detections], result: Result | None = None) -> None:
+        super().__init__(detections)
+        self.result = result
+
+
 class YOLO:
     """A model and its modes. Unknown keys and wrong values raise UsageError before anything runs.
 
@@ -42,6 +55,7 @@ class YOLO:
 
     def __init__(self, model: str | Path = "yolo11n") -> None:
         self.model = str(model)
+        self._opened: dict[tuple[str, str], Detector] = {}
 
     def __repr__(self) -> str:
         return f"YOLO({self.model!r})"
@@ -55,8 +69,19 @@ class YOLO:
     def val(self, data: str | Path, **keys: Any) -> Result:
         return self._run("val", data=data, **keys)
 
-    def predict(self, source: str | Path, **keys: Any) -> Result:
-        return self._run("predict", source=source, **keys)
+    def predict(self, source: str | Path | Image | Sequence[Image], **keys: Any) -> Predictions:
+        """Find objects in whatever a path, glob or URL stands for, or in arrays: u8 (h, w, 3) BGR, one or several."""
+        if isinstance(source, str | Path):
+            result = self._run("predict", source=source, **keys)
+            rows = result.path("predictions").read_text(encoding="utf-8").splitlines()
+            return Predictions((_detections(json.loads(row)) for row in rows), result)
+        from yolocore.config import PredictConfig
+        from yolocore.predict import detect
+
+        config = read_request("predict", {"model": self.model, "source": "", **keys}).config
+        assert isinstance(config, PredictConfig)
+        images = list(source) if isinstance(source, Sequence) else [source]
+        return Predictions(detect(self._detector(config.device), images, config))
 
     def export(self, **keys: Any) -> Result:
         return self._run("export", **keys)
@@ -71,3 +96,26 @@ class YOLO:
         request = read_request(mode, {"model": self.model, **keys})
         with live() as listener:
             return Result(run(request, listener), request.out)
+
+    def _detector(self, device: str) -> Detector:
+        """Kept from call to call: opening a model takes longer than looking at a picture."""
+        key = (self.model, device)
+        if key not in self._opened:
+            from yolocore.runtimes.detector import open_detector
+
+            self._opened = {key: open_detector(self.model, device)}
+        return self._opened[key]
+
+
+def _detections(row: dict[str, Any]) -> Detections:
+    """The objects of one row of `predictions.jsonl`."""
+    import numpy as np
+
+    from yolocore.detections import Detections
+
+    objects = row["objects"]
+    return Detections(
+        np.array([found["box"] for found in objects], np.float32).reshape(-1, 4),
+        np.array([found["score"] for found in objects], np.float32),
+        np.array([found["class"] for found in objects], np.int64),
+    )

@@ -8,9 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yolocore.errors import UsageError
 from yolocore.views.ending import exit_code
+
+if TYPE_CHECKING:
+    from yolocore.config import DeployConfig
+    from yolocore.serve.server import Endpoint
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -31,7 +36,7 @@ def _dispatch(words: list[str]) -> None:
     name, rest = words[0], words[1:]
     if name in COMMANDS:
         if wants_help:
-            print(f"usage: yolo {name} …\n\n{COMMANDS[name].__doc__}")
+            print(f"usage: yolo {name} key=value …\n\n{COMMANDS[name].__doc__}")
         else:
             COMMANDS[name](rest)
         return
@@ -82,4 +87,42 @@ def _report(words: Sequence[str]) -> None:
         console.print(f"{name}: {path}", markup=False, highlight=False)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"report": _report, "version": _version}
+def _serve(words: Sequence[str]) -> None:
+    """Serve what is deployed until Ctrl-C. Keys are deploy's: repository, host, port, timeout, params."""
+    from yolocore.serve.server import serve_forever
+    from yolocore.views.live import live
+
+    repository, endpoint, config = _deployment(words)
+    with live() as listener:
+        serve_forever(repository, endpoint, config.timeout, listener)
+
+
+def _rollback(words: Sequence[str]) -> None:
+    """Let a name serve what it served before. Keys are deploy's: name, repository, host, port, params."""
+    from yolocore.modes.deploy import rollback
+    from yolocore.views.live import live
+
+    repository, endpoint, config = _deployment(words)
+    with live() as listener:
+        rollback(config.name, repository, endpoint, listener)
+
+
+def _deployment(words: Sequence[str]) -> tuple[Path, Endpoint, DeployConfig]:
+    """The place, address and settings of a deployment that has happened, from deploy's own keys."""
+    from yolocore.config import DeployConfig
+    from yolocore.modes.inputs import DeployInputs
+    from yolocore.modes.request import read_keys, read_request
+    from yolocore.serve.server import Endpoint
+
+    happened = {"exported": "", "data": ""}  # what deploy needs and its followers don't
+    request = read_request("deploy", {**read_keys(words), **happened})
+    assert isinstance(request.config, DeployConfig) and isinstance(request.inputs, DeployInputs)
+    return Path(request.inputs.repository), Endpoint(request.config.host, request.config.port), request.config
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "serve": _serve,
+    "rollback": _rollback,
+    "report": _report,
+    "version": _version,
+}
