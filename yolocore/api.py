@@ -75,12 +75,14 @@ class YOLO:
             result = self._run("predict", source=source, **keys)
             rows = result.path("predictions").read_text(encoding="utf-8").splitlines()
             return Predictions((_detections(json.loads(row)) for row in rows), result)
+        import numpy as np
+
         from yolocore.config import PredictConfig
         from yolocore.predict import detect
 
         config = read_request("predict", {"model": self.model, "source": "", **keys}).config
         assert isinstance(config, PredictConfig)
-        images = list(source) if isinstance(source, Sequence) else [source]
+        images = [source] if isinstance(source, np.ndarray) else source
         return Predictions(detect(self._detector(config.device), images, config))
 
     def export(self, **keys: Any) -> Result:
