@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from yolocore.serve.control import Control
+    from yolocore.serve.server import Endpoint
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +79,101 @@ def database(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "YOLO_PIPELINE"):
         monkeypatch.delenv(name, raising=False)
     return Path(shutil.copy(empty_database, tmp_path / "mlflow.db"))
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout of the chain's description (dvc.yaml, params.yaml) under git, to run commands in."""
+
+    folder: Path
+
+    def set(self, **sections: dict[str, Any]) -> None:
+        """Lay settings over those of params.yaml."""
+        path = self.folder / "params.yaml"
+        tree = yaml.safe_load(path.read_text())
+        for name, settings in sections.items():
+            tree[name] = {**tree[name], **settings}
+        path.write_text(yaml.safe_dump(tree))
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """A command in a process group of its own, with this environment's programs first."""
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+        }
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def call(self, *command: str) -> str:
+        """Run a command that has to succeed; returns what it said."""
+        process = self.start(*command)
+        said, _ = process.communicate()
+        assert process.returncode == 0, said
+        return said
+
+
+@pytest.fixture
+def project(tmp_path: Path, database: Path) -> Project:
+    root = Path(__file__).resolve().parents[1]
+    described = ("dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config", ".dvc/.gitignore", "data/README.md")
+    for name in (*described, ".gitignore", "yolocore/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / name, tmp_path / name)
+    checkout = Project(tmp_path)
+    checkout.call("git", "init", "-q")
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def triton_home() -> Iterator[None]:
+    """The Triton server's environment is the checkout's, whatever a test's working directory is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("YOLOCORE_TRITON_HOME", str(Path(__file__).resolve().parents[1] / ".triton"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory, triton_home: None) -> Iterator[Serving]:
+    """A real Triton server for the whole session, which serves the rectangle finder as `finder`."""
+    from tests.serve.finder import INFO, write_serving
+    from yolocore.serve import repository as models
+    from yolocore.serve.server import running
+
+    folder = tmp_path_factory.mktemp("serving")
+    model, repository = write_serving(folder / "serving.onnx"), folder / "repository"
+    digest = models.write_entry(repository, "finder", model, INFO)
+    models.point(repository, "finder", models.Pointer(digest, ""))
+    endpoint = free_endpoint()
+    with running(repository, endpoint, log=folder / "triton.log") as control:
+        yield Serving(repository, endpoint, control, model, digest)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What runs: its repository, where it listens, and the model behind `finder` with its entry's digest."""
+
+    repository: Path
+    endpoint: Endpoint
+    control: Control
+    model: Path
+    digest: str
+
+
+def free_endpoint() -> Endpoint:
+    """Three ports in a row that nothing uses, of the range that the system gives to nobody by itself."""
+    from yolocore.errors import ServiceError
+    from yolocore.serve.server import Endpoint, check_ports
+
+    while True:
+        endpoint = Endpoint("127.0.0.1", random.randrange(10_000, 32_000, 3))
+        with contextlib.suppress(ServiceError):
+            check_ports(endpoint)
+            return endpoint

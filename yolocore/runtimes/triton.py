@@ -75,6 +75,9 @@ class TritonUrl:
 class TritonDetector:
     """`Detector` over HTTP or gRPC. Use one in each thread; close it, or use it in a `with`.
 
+    info: what the served model says of itself. digest: of the repository entry that serves under the URL's
+    name; empty where the URL names an entry.
+
     Raises ServiceError when the server does not answer within `timeout` seconds or serves no such model.
     """
 
@@ -82,14 +85,15 @@ class TritonDetector:
         self._url = TritonUrl.parse(url)
         self._connection = _connect(self._url, timeout)
         config = _reach(self._url, functools.partial(self._connection.config, self._url.name))
+        parameters = {key: value.get("string_value", "") for key, value in config.get("parameters", {}).items()}
         try:
-            self.info = ServingInfo.model_validate_json(config["parameters"][INFO]["string_value"])
-            self.digest: str = config["parameters"][DIGEST]["string_value"]
+            self.info = ServingInfo.model_validate_json(parameters[INFO])
         except (KeyError, ValidationError):
             raise ServiceError(
                 f"{url}: serves a model that was not deployed by yolocore; give a deployed one"
             ) from None
         self.meta = self.info.meta
+        self.digest = parameters.get(DIGEST, "")
         self.timings = Timings()
 
     def __enter__(self) -> TritonDetector:
@@ -175,8 +179,13 @@ class TritonDetector:
 
 
 def served_digest(url: str) -> str:
-    """Digest of the repository entry that the server serves under the URL's name. Raises ServiceError."""
+    """Digest of the repository entry that the server serves under the URL's name.
+
+    Raises ServiceError as `TritonDetector` does, UsageError for a URL that names an entry itself.
+    """
     with TritonDetector(url) as detector:
+        if not detector.digest:
+            raise UsageError(f"model={url}: is an entry of the repository; give the name that clients ask for")
         return detector.digest
 
 

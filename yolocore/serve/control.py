@@ -49,6 +49,10 @@ class Control:
     def close(self) -> None:
         self._client.close()
 
+    def version(self) -> str:
+        """Version of the server."""
+        return str(self._ask(self._client.get_server_metadata)["version"])
+
     def models(self) -> set[str]:
         """Names of all models in the server's repository, loaded or not."""
         index: list[Mapping[str, Any]] = self._ask(lambda: self._client.get_model_repository_index(self._headers))
@@ -71,7 +75,7 @@ class Control:
         try:
             return call()
         except InferenceServerException as error:
-            reason = " ".join(error.message().split())
+            reason = " ".join(error.message().partition("\n\nAt:")[0].split())  # without the backend's traceback
             raise ServiceError(f"Triton at {self.address} refuses: {reason}") from None
         except (OSError, HTTPException) as error:
             raise ServiceError(f"Triton at {self.address} does not answer ({error}); start it again") from None

@@ -86,7 +86,7 @@ def write_entry(repository: Path, name: str, model: Path, info: ServingInfo) -> 
 def remove_entry(repository: Path, name: str, digest: str) -> None:
     """Take an entry away that serves under no name. The caller has unloaded it."""
     with storage_errors(repository):
-        shutil.rmtree(repository / entry_name(name, digest))
+        shutil.rmtree(repository / entry_name(name, digest), ignore_errors=True)
 
 
 def point(repository: Path, name: str, pointer: Pointer) -> None:
@@ -112,6 +112,13 @@ def pointer_of(repository: Path, name: str) -> Pointer | None:
     return Pointer(config.parameters[DIGEST].string_value, config.parameters[PREVIOUS].string_value)
 
 
+def unpoint(repository: Path, name: str) -> None:
+    """Let a name serve nothing, as before its first deployment."""
+    with storage_errors(repository):
+        for folder in (repository / name, repository / f"{name}-jpeg"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def repair(repository: Path, name: str) -> None:
     """Make again what is derived from a name's pointer, in case a crash came between the two."""
     pointer = pointer_of(repository, name)
@@ -131,6 +138,7 @@ def _describe_tensors(config: ModelConfig, model: Path) -> None:
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it is only looked at
+    options.log_severity_level = 3  # errors only
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no public base class

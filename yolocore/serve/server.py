@@ -33,6 +33,7 @@ _RESTRICTED = "model-repository,shared-memory,trace,logging"
 _POLL = 0.05  # seconds
 _STOP = 30.0  # seconds for what is in flight; then the server is killed
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+_NO_GPU = "CudaDriverHelper"  # an error to this build on every machine without a GPU
 _libc = ctypes.CDLL(None)
 
 
@@ -80,33 +81,41 @@ def running(
             control.close()
 
 
+def attach(repository: Path, endpoint: Endpoint, timeout: float = 60.0) -> Control | None:
+    """The Triton server that listens at the endpoint, None where none does.
+
+    Raises ServiceError when it doesn't let itself be controlled or serves another repository.
+    """
+    if not _is_triton(endpoint):
+        return None
+    control = Control(endpoint.address, admin_key(repository), timeout)
+    here = {path.parent.name for path in repository.glob("[!.]*/config.pbtxt")}
+    try:
+        if here <= control.models():
+            return control
+        problem = f"Triton at {endpoint.address} serves another repository than {repository}"
+    except ServiceError as error:
+        problem = str(error)
+    control.close()
+    raise ServiceError(f"{problem}; stop it or choose another port=")
+
+
 @contextlib.contextmanager
 def attached_or_running(
     repository: Path, endpoint: Endpoint, *, log: Path, timeout: float = 60.0, listener: Listener = SILENT
 ) -> Iterator[Control]:
-    """The server that already serves this repository at the endpoint, or one of our own.
+    """The server that serves this repository at the endpoint already, or one of our own for the duration.
 
-    Raises ServiceError when something else listens there, and as `running` does.
+    Raises ServiceError as `attach` and `running` do.
     """
-    if not _is_triton(endpoint):
+    control = attach(repository, endpoint, timeout)
+    if control is None:
         with running(repository, endpoint, log=log, timeout=timeout, listener=listener) as control:
             yield control
         return
-    control = Control(endpoint.address, admin_key(repository), timeout)
-    try:
-        here = {path.parent.name for path in repository.glob("[!.]*/config.pbtxt")}
-        try:
-            foreign = not here <= control.models()
-        except ServiceError as error:
-            raise ServiceError(f"{error}; stop it or choose another port=") from None
-        if foreign:
-            raise ServiceError(
-                f"Triton at {endpoint.address} serves another repository than {repository}; choose another port="
-            )
-        listener.note(f"using the server that runs at {endpoint.address}")
+    listener.note(f"using the server that runs at {endpoint.address}")
+    with contextlib.closing(control):
         yield control
-    finally:
-        control.close()
 
 
 def serve_forever(repository: Path, endpoint: Endpoint, timeout: float = 60.0, listener: Listener = SILENT) -> None:
@@ -243,4 +252,5 @@ def _excerpt(log: Path) -> str:
     """What the server's log says went wrong: its first error, else its last line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     errors = [line.partition("] ")[2].strip('"') for line in lines if re.match(r"E\d{4} ", line)]
-    return (errors or lines[-1:] or ["it said nothing"])[0][:400]
+    telling = [error for error in errors if _NO_GPU not in error] or lines[-1:] or ["it said nothing"]
+    return telling[0].split(r"\n")[0]  # behind that stands the Python backend's traceback
