@@ -13,8 +13,8 @@ from torch import Tensor, nn
 class Conv(nn.Module):
     """Convolution, batch normalisation, SiLU. `bn` is None once it has been folded into `conv`."""
 
-    # One stateless activation for all; in place, for its input is nobody else's.
-    silu = nn.SiLU(inplace=True)
+    # One for all, for it has no state. Not in place: autograd would copy the input that it needs.
+    silu = nn.SiLU()
 
     def __init__(self, c1: int, c2: int, k: int = 1, s: int = 1, groups: int = 1, act: bool = True) -> None:
         """c1, c2: channels in and out; k: kernel side (odd); s: stride."""
@@ -30,9 +30,9 @@ class Conv(nn.Module):
         return self.act(x)
 
 
-def depthwise(c: int, k: int = 3, act: bool = True) -> Conv:
-    """A convolution of each channel by itself."""
-    return Conv(c, c, k, groups=c, act=act)
+def depthwise(c: int, act: bool = True) -> Conv:
+    """A 3x3 convolution of each channel by itself."""
+    return Conv(c, c, 3, groups=c, act=act)
 
 
 class Bottleneck(nn.Module):
@@ -69,12 +69,13 @@ class C3k2(nn.Module):
         """expansion: share of c2 that the inner blocks work on; c3k: they are C3k, else bottlenecks."""
         super().__init__()
         hidden = int(c2 * expansion)
+        self.halves = (hidden, hidden)
         self.cv1 = Conv(c1, 2 * hidden)
         self.cv2 = Conv((2 + n) * hidden, c2)
         self.m = nn.ModuleList(C3k(hidden) if c3k else Bottleneck(hidden, hidden // 2) for _ in range(n))
 
     def forward(self, x: Tensor) -> Tensor:
-        parts = list(self.cv1(x).chunk(2, 1))
+        parts = list(self.cv1(x).split(self.halves, 1))
         for block in self.m:
             parts.append(block(parts[-1]))
         return self.cv2(torch.cat(parts, 1))
@@ -140,12 +141,13 @@ class C2PSA(nn.Module):
     def __init__(self, c: int, n: int) -> None:
         super().__init__()
         hidden = c // 2
+        self.halves = (hidden, hidden)
         self.cv1 = Conv(c, 2 * hidden)
         self.cv2 = Conv(2 * hidden, c)
         self.m = nn.Sequential(*(PSABlock(hidden) for _ in range(n)))
 
     def forward(self, x: Tensor) -> Tensor:
-        straight, attended = self.cv1(x).chunk(2, 1)
+        straight, attended = self.cv1(x).split(self.halves, 1)
         return self.cv2(torch.cat((straight, self.m(attended)), 1))
 
 

@@ -46,5 +46,5 @@ def decode_boxes(logits: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
     """
     probability = logits.unflatten(-2, (4, REG_MAX)).softmax(-2)
     bins = torch.arange(REG_MAX, dtype=probability.dtype, device=probability.device)
-    before, after = ((bins @ probability) * strides).chunk(2, -2)
+    before, after = ((bins @ probability) * strides).split((2, 2), -2)
     return torch.cat((centres - before, centres + after), -2)

@@ -64,7 +64,7 @@ class Detect(nn.Module):
         """Raw maps → (b, 4 + nc, a): cx cy w h in pixels of the input, then each class's score in 0..1."""
         flat = torch.cat([m.flatten(2) for m in maps], 2)
         logits, classes = flat.split((4 * REG_MAX, self.nc), 1)
-        x1y1, x2y2 = decode_boxes(logits, *self._anchor_points(maps)).chunk(2, 1)
+        x1y1, x2y2 = decode_boxes(logits, *self._anchor_points(maps)).split((2, 2), 1)
         return torch.cat(((x1y1 + x2y2) / 2, x2y2 - x1y1, classes.sigmoid()), 1)
 
     def _anchor_points(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
