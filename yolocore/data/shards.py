@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from yolocore.config import canonical_json
 from yolocore.data.labels import Labels
 from yolocore.errors import DataError
+from yolocore.progress import SILENT, Listener
 from yolocore.store import bytes_digest, json_digest, write_atomic
 
 MANIFEST = "manifest.json"
@@ -128,16 +129,20 @@ def partition(entries: Sequence[Entry], target: int) -> Iterator[list[Entry]]:
         yield shard
 
 
-def write_split(entries: Sequence[Entry], folder: Path, target: int) -> ShardedSplit:
-    """Write a split's shards below `folder`; target is their size in bytes.
+def write_split(entries: Sequence[Entry], folder: Path, target: int, listener: Listener = SILENT) -> ShardedSplit:
+    """Write a split's shards below `folder`; target is their size in bytes. The listener advances by images.
 
     Raises DataError when an image is no longer what it was when it was checked.
     """
     (folder / FOLDER).mkdir(exist_ok=True)
+    shards = []
+    for run in partition(entries, target):
+        shards.append(_write_shard(run, folder))
+        listener.advance(len(run))
     return ShardedSplit(
         digest=split_digest((e.name, e.digest, bytes_digest(e.labels)) for e in entries),
         images=len(entries),
-        shards=tuple(_write_shard(run, folder) for run in partition(entries, target)),
+        shards=tuple(shards),
     )
 
 

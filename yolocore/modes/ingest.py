@@ -103,11 +103,11 @@ def _opened(uri: str, config: IngestConfig, work: Path, listener: Listener) -> I
 
 
 def _write(inspection: Inspection, names: tuple[str, ...], shard_mb: int, folder: Path, listener: Listener) -> Manifest:
-    listener.start("write shards", len(inspection.splits))
-    written = {}
-    for split, entries in inspection.splits.items():
-        written[split] = write_split(entries, folder, shard_mb * 1_000_000)
-        listener.advance()
+    listener.start("write shards", sum(map(len, inspection.splits.values())))
+    written = {
+        split: write_split(entries, folder, shard_mb * 1_000_000, listener)
+        for split, entries in inspection.splits.items()
+    }
     return write_manifest(names, written, inspection.annotations, folder)
 
 

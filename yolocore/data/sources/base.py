@@ -69,15 +69,15 @@ def assign_splits(
 ) -> dict[str, list[Sample]]:
     """The images of each split: the source's own splits where it has any besides train, else by hash.
 
-    The hash of seed and name alone decides, so adding images moves no other one. Raises DataError when
-    train or val would be left without images.
+    The hash of seed and name alone decides, so adding images moves no other one. Raises DataError for
+    images to train on without any to validate on.
     """
     own = {sample.split for sample in samples} - {None, TRAIN}
     splits: dict[str, list[Sample]] = {}
     for sample in samples:
         split = sample.split if own and sample.split else _by_hash(sample.name, seed, train_fraction, val_fraction)
         splits.setdefault(split, []).append(sample)
-    if TRAIN in own | set(splits) and VAL not in splits:
+    if TRAIN in splits and VAL not in splits:
         found = ", ".join(f"{len(found)} {name}" for name, found in splits.items())
         raise DataError(f"no image for val ({found}); add a val split or images, or raise val_fraction")
     return dict(sorted(splits.items()))

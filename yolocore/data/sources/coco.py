@@ -19,7 +19,6 @@ from yolocore.data.labels import CROWD, Instance, Numbers, Problem
 from yolocore.data.sources.base import SPLIT_ALIASES, Sample
 from yolocore.errors import DataError
 
-
 _IN_SPLIT_FOLDER = "_annotations.coco.json"
 
 
