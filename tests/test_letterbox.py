@@ -29,17 +29,18 @@ def test_rect_shape(source, imgsz, pad, expected):
 @pytest.mark.parametrize(
     ("source", "shape", "longest", "expected"),
     [
-        pytest.param((480, 640), (640, 640), None, (1.0, 0, 80, (480, 640)), id="square canvas"),
-        pytest.param((427, 640), (640, 640), None, (1.0, 0, 106, (427, 640)), id="odd border: top is thinner"),
-        pytest.param((375, 500), (480, 640), None, (1.28, 0, 0, (480, 640)), id="enlarged to fit"),
-        pytest.param((375, 500), (480, 640), 500, (1.0, 70, 52, (375, 500)), id="not enlarged"),
-        pytest.param((426, 640), (448, 672), 640, (1.0, 16, 11, (426, 640)), id="validation's border stays grey"),
-        pytest.param((1, 3000), (640, 640), None, (640 / 3000, 0, 319, (1, 640)), id="never thinner than a pixel"),
+        pytest.param((480, 640), (640, 640), None, (0, 80, (480, 640)), id="square canvas"),
+        pytest.param((427, 640), (640, 640), None, (0, 106, (427, 640)), id="odd border: top is thinner"),
+        pytest.param((375, 500), (480, 640), None, (0, 0, (480, 640)), id="enlarged to fit"),
+        pytest.param((333, 500), (640, 640), None, (0, 106, (427, 640)), id="a fraction of a row is a row"),
+        pytest.param((375, 500), (480, 640), 500, (70, 52, (375, 500)), id="not enlarged"),
+        pytest.param((426, 640), (448, 672), 640, (16, 11, (426, 640)), id="validation's border stays grey"),
+        pytest.param((1, 3000), (640, 640), None, (0, 319, (1, 640)), id="never thinner than a pixel"),
     ],
 )
 def test_fit(source, shape, longest, expected):
     box = Letterbox.fit(source, shape, longest)
-    assert (box.gain, box.pad_left, box.pad_top, box.size) == expected
+    assert (box.pad_left, box.pad_top, box.size) == expected
 
 
 @given(side, side, st.sampled_from([(640, 640), (384, 640), (32, 640)]), st.sampled_from([None, 640, 100]))
@@ -49,14 +50,13 @@ def test_the_image_lies_inside_the_canvas(height, width, shape, longest):
     assert 0 <= box.pad_left <= box.pad_left + box.size[1] <= shape[1]
 
 
-@given(side, side, st.lists(st.floats(0, 1), min_size=4, max_size=4))
-def test_restore_undoes_the_placement(height, width, corners):
+@given(side, side)
+def test_restore_takes_the_placed_image_to_the_whole_source(height, width):
     box = Letterbox.fit((height, width), (640, 640))
-    boxes = np.array([corners], np.float32) * np.array([width, height, width, height], np.float32)
-    placed = boxes * box.gain + np.array([box.pad_left, box.pad_top] * 2)
-    restored = box.restore(placed.astype(np.float32))
+    left, top, (rows, columns) = box.pad_left, box.pad_top, box.size
+    restored = box.restore(np.array([[left, top, left + columns, top + rows]], np.float32))
     assert restored.dtype == np.float32
-    np.testing.assert_allclose(restored, boxes, atol=1e-3 / box.gain + 1e-3)
+    np.testing.assert_allclose(restored, [[0, 0, width, height]], rtol=1e-6)
 
 
 def test_restore_clips_to_the_source():

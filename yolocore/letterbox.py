@@ -24,16 +24,15 @@ _UNIT = np.arange(256, dtype=np.float32) / np.float32(255)
 class Letterbox:
     """Placement of an image on a canvas. Shapes are (height, width) in pixels.
 
-    gain: factor from source pixels to canvas pixels, the same for both axes.
-    size: shape of the resized image on the canvas; pad_left, pad_top: where its corner lies.
+    source: shape of the image. size: its shape on the canvas. shape: of the canvas.
+    pad_left, pad_top: where the image's corner lies.
     """
 
-    gain: float
-    pad_left: int
-    pad_top: int
+    source: tuple[int, int]
     size: tuple[int, int]
     shape: tuple[int, int]
-    source: tuple[int, int]
+    pad_left: int
+    pad_top: int
 
     @classmethod
     def fit(cls, source: tuple[int, int], shape: tuple[int, int], longest: int | None = None) -> Letterbox:
@@ -41,15 +40,14 @@ class Letterbox:
 
         longest: largest size in pixels of the image's longer side on the canvas; None: no limit.
         """
-        gain = min(shape[0] / source[0], shape[1] / source[1])
-        if longest is not None:
-            gain = min(gain, longest / max(source))
-        height = max(round(source[0] * gain), 1)
-        width = max(round(source[1] * gain), 1)
+        limits = [*zip(shape, source, strict=True), (longest or max(shape), max(source))]
+        new, old = min(limits, key=lambda limit: limit[0] / limit[1])
+        # Rounded up, in whole numbers: a fraction computed as 480.0000001 must not become another row.
+        height, width = (-(-side * new // old) for side in source)
         # An odd border is one pixel thinner on the left and the top.
         left = round((shape[1] - width) / 2 - 0.1)
         top = round((shape[0] - height) / 2 - 0.1)
-        return cls(gain, left, top, (height, width), shape, source)
+        return cls(source, (height, width), shape, left, top)
 
     def apply(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """(h, w, 3) of the source shape → (H, W, 3) canvas, bilinear, filled with grey."""
@@ -67,7 +65,9 @@ class Letterbox:
     def restore(self, boxes: Boxes) -> Boxes:
         """(n, 4) xyxy in canvas pixels → source pixels, clipped to the source image."""
         offset = np.array([self.pad_left, self.pad_top] * 2, boxes.dtype)
-        return clip((boxes - offset) / boxes.dtype.type(self.gain), self.source)
+        # Rounding to whole pixels made the two gains differ a little.
+        gain_y, gain_x = (new / old for new, old in zip(self.size, self.source, strict=True))
+        return clip((boxes - offset) / np.array([gain_x, gain_y] * 2, boxes.dtype), self.source)
 
 
 def rect_shape(source: tuple[int, int], imgsz: int, stride: int = 32, pad: float = 0.0) -> tuple[int, int]:
