@@ -21,7 +21,6 @@ class TorchRuntime:
     """Runs a fused copy of a model. How many threads it takes is left to the process."""
 
     name = "torch"
-    shape = None
     shape: tuple[int, int] | None = None
 
     def __init__(self, path: str | Path, device: str = "auto", half: bool = False) -> None:
