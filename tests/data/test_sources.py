@@ -361,7 +361,9 @@ def test_bccd_has_its_own_split(shared):
 
 
 def test_a_folder_in_a_folder_is_found(yolo_folder, tmp_path):
-    yolo_folder({"train/a": ROW, "val/b": ROW}, name="outer/inner")
+    root = yolo_folder({"train/a": ROW, "val/b": ROW}, name="outer/inner")
+    (tmp_path / "outer" / "__MACOSX").mkdir()
+    (root / "images/train/._a.jpg").write_bytes(b"side file")
     assert len(open_source(tmp_path / "outer").samples) == 2
 
 

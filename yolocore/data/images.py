@@ -28,7 +28,8 @@ _SIDEWAYS = {5, 6, 7, 8}  # orientations that swap width and height (EXIF 2.3, t
 
 
 def is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    # Hidden files with an image's name are the side files of another file system.
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def decode_image(content: bytes | memoryview, name: str) -> npt.NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from yolocore.errors import DataError
 
 __all__ = ["Sample", "Source", "assign_splits", "open_source"]
 
+_IGNORED = (".", "__MACOSX")  # beginnings of names that archivers add
 _DESCRIPTIONS = ("dataset", "data")
 _LOOKED_FOR = {
     "yolo": "a yaml file with names (or images/, labels/ and classes.txt)",
@@ -29,7 +30,7 @@ def open_source(path: Path, form: str = "auto") -> Source:
     A folder that holds a single folder and nothing else, as archives often do, stands for that one.
     Raises DataError for a folder that is of no form, or of several.
     """
-    while path.is_dir() and len(inside := [p for p in path.iterdir() if not p.name.startswith(".")]) == 1:
+    while path.is_dir() and len(inside := [p for p in path.iterdir() if not p.name.startswith(_IGNORED)]) == 1:
         if not inside[0].is_dir():
             break
         path = inside[0]
