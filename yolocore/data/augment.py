@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from yolocore.boxes import area, clip
+from yolocore.boxes import Boxes, area, clip
 from yolocore.config.tree import TrainConfig
 from yolocore.data.labels import Labels
 from yolocore.letterbox import FILL, Letterbox
@@ -30,6 +30,12 @@ Array = npt.NDArray[np.float64]
 MIN_SIDE = 2.0
 MIN_AREA_SHARE = 0.10
 MAX_ASPECT = 100.0
+
+
+def without_augmentation(config: TrainConfig) -> TrainConfig:
+    """The same config, under which pictures are only letterboxed."""
+    geometry = ("mosaic", "degrees", "translate", "scale", "shear", "perspective", "fliplr", "flipud")
+    return config.model_copy(update=dict.fromkeys((*geometry, "hsv_h", "hsv_s", "hsv_v"), 0.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +241,7 @@ _UNIT_SQUARE = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
 _LEVELS = np.arange(256.0)[:, None]
 
 
-def _recognisable(visible: Array, whole_area: Array) -> npt.NDArray[np.bool_]:
+def _recognisable(visible: Boxes, whole_area: Boxes) -> npt.NDArray[np.bool_]:
     """Which boxes, cut at the output's border, still show their object."""
     sides = visible[:, 2:] - visible[:, :2]
     shorter, longer = sides.min(1), sides.max(1)

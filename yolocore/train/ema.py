@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,14 +12,16 @@ from torch import Tensor, nn
 DECAY = 0.9999
 RAMP = 2000.0  # updates until the average remembers far back; at first it forgets the random start quickly
 
+M = TypeVar("M", bound=nn.Module)
 
-class Ema:
+
+class Ema(Generic[M]):
     """A model whose floating-point weights and statistics are the average of another's.
 
     updates: how often it has been brought up to date.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: M) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.updates = 0
         self._own = _floating(self.model)
