@@ -100,6 +100,7 @@ class Project:
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONSAFEPATH": "1",  # the folder holds a yolocore/ of one file
             "DVC_NO_ANALYTICS": "1",
         }
         return subprocess.Popen(

@@ -1,0 +1,39 @@
+"""The whole pipeline by Kubeflow's subprocess runner: the same definition that a cluster runs."""
+
+import json
+import sys
+
+import pytest
+
+from tests.conftest import free_endpoint
+from tests.e2e.test_dvc import CHAIN, TINY
+from yolocore.records import load_record
+
+
+@pytest.mark.slow
+def test_the_pipeline_runs_and_shows_figures_and_pictures(project, triton_home):
+    from mlflow import MlflowClient
+
+    keys = {f"{section}_{name}": value for section, settings in TINY.items() for name, value in settings.items()}
+    words = [f"{key}={value}" for key, value in {**keys, "deploy_port": free_endpoint().port}.items()]
+    project.call(sys.executable, "-m", "pipelines.run_local", *words)
+
+    (run,) = (project.folder / "runs/kubeflow").iterdir()
+    for mode in CHAIN:
+        (folder,) = (path.parent for path in (run / mode).rglob("record.json"))
+        record = load_record(folder)
+        assert record.step == mode
+        outputs = json.loads((run / mode / "executor_output.json").read_text())["artifacts"]
+        shown = outputs["metrics"]["artifacts"][0]["metadata"]
+        assert shown.items() <= record.metrics.items()
+        assert f"<h2>{mode}</h2>" in (run / mode / "report").read_text()
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{project.folder / 'mlflow.db'}")
+    (experiment,) = (e.experiment_id for e in client.search_experiments() if e.name == "yolocore")
+    runs = client.search_runs([experiment], order_by=["attributes.start_time ASC"])
+    (parent,) = (run for run in runs if run.data.tags["yolo.mode"] == "pipeline")
+    nested = [
+        run.data.tags["yolo.mode"] for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    ]
+    assert sorted(nested) == sorted(CHAIN)
+    assert parent.info.status == "FINISHED"
