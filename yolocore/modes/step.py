@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -36,19 +36,28 @@ class Step(Generic[R]):
     inputs: digest of each input by name; they and `config.identity()` make the step's key.
     out: folder of the result. It may hold an earlier result or nothing; anything else is refused.
     resumable: keep what is in `work` when the step fails or is killed.
+    holds: whether what a finished step's record says is still so, where it speaks of more than its folder.
     """
 
     finished: R | None
     work: Path
 
     def __init__(
-        self, record: type[R], config: Section, inputs: Mapping[str, str], out: Path, *, resumable: bool = False
+        self,
+        record: type[R],
+        config: Section,
+        inputs: Mapping[str, str],
+        out: Path,
+        *,
+        resumable: bool = False,
+        holds: Callable[[R], bool] = lambda _: True,
     ) -> None:
         self._record = record
         self._config = config
         self._inputs = dict(inputs)
         self._out = Path(out).absolute()
         self._resumable = resumable
+        self._holds = holds
         self._exit = contextlib.ExitStack()
         self._published = False
         self.key = json_digest(
@@ -129,4 +138,4 @@ class Step(Generic[R]):
         except DataError:
             return None
         whole = all((self._out / artifact.path).exists() for artifact in record.artifacts.values())
-        return record if record.key == self.key and whole else None
+        return record if record.key == self.key and whole and self._holds(record) else None

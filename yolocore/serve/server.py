@@ -157,7 +157,7 @@ def check_ports(endpoint: Endpoint) -> None:
 
 def _is_triton(endpoint: Endpoint) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{endpoint.address}/v2", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{endpoint.address}/v2", timeout=2) as answer:
             return json.load(answer).get("name") == "triton"
     except (OSError, HTTPException, ValueError, AttributeError):
         return False
