@@ -72,7 +72,7 @@ def test_gives_raw_maps_in_training_and_predictions_otherwise(nano, size):
     nano.eval()
     assert [tuple(m.shape) for m in maps] == [(2, 144, height // s, width // s) for s in (8, 16, 32)]
     assert predictions.shape == (2, 84, sum(height * width // s**2 for s in (8, 16, 32)))
-    assert 0 <= predictions[:, 4:].min() and predictions[:, 4:].max() <= 1
+    assert predictions[:, 4:].min() >= 0 and predictions[:, 4:].max() <= 1
 
 
 def test_refuses_a_size_that_there_is_not():

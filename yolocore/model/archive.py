@@ -164,8 +164,8 @@ _CONSTRUCTORS: dict[Global, Callable[..., Any]] = {
     Global("torch", "Size"): tuple,
     Global("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     Global("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
-    **{Global(module, "set"): list for module in ("__builtin__", "builtins")},
-    **{Global(module, "getattr"): _getattr for module in ("__builtin__", "builtins")},
+    Global("builtins", "set"): list,
+    Global("builtins", "getattr"): _getattr,
 }
 # Values of settings and metrics that older trainers left in their files: remembered, not built.
 _INERT = {
@@ -179,7 +179,7 @@ _INERT = {
 
 
 def _named(module: str, name: str) -> Global:
-    named = Global(module, name)
+    named = Global("builtins" if module == "__builtin__" else module, name)  # as protocol 2 calls it
     storage = module == "torch" and name in _STORAGES
     if not (module.startswith(_STUB_MODULES) or storage or named in _CONSTRUCTORS or named in _INERT):
         raise _ForbiddenError(named)

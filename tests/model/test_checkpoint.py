@@ -1,0 +1,182 @@
+"""Files of weights: what is written comes back; what is not a YOLO11 detector is refused in one line."""
+
+import copy
+
+import pytest
+import torch
+
+from tests.model.checkpoints import public_model, write_public
+from yolocore.errors import ModelError, StorageError
+from yolocore.model.checkpoint import FORMAT, load_weights, save_weights
+from yolocore.model.yolo11 import build
+from yolocore.runtimes.base import ModelMeta
+
+NAMES = ("circle", "square", "triangle")
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A yolo11n whose every tensor differs from a fresh one."""
+    torch.manual_seed(0)
+    model = build("n", len(NAMES)).train()
+    model(torch.rand(2, 3, 64, 64))
+    return model.eval()
+
+
+META = ModelMeta(scale="n", names=NAMES, imgsz=320)
+
+
+def assert_same(model, other):
+    own, others = model.state_dict(), other.state_dict()
+    assert list(own) == list(others)
+    assert all(torch.equal(own[key], others[key]) for key in own)
+
+
+def test_our_file_comes_back(tmp_path, model):
+    save_weights(tmp_path / "best.pt", model, META)
+    loaded, meta = load_weights(tmp_path / "best.pt")
+    assert meta == META
+    assert_same(loaded, model)
+    assert not loaded.training
+    assert loaded.head.dfl.conv.weight.requires_grad is False
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["meta"]["names"] == list(NAMES)
+
+
+def test_equal_weights_give_equal_bytes(tmp_path, model):
+    save_weights(tmp_path / "a.pt", model, META)
+    save_weights(tmp_path / "b.pt", copy.deepcopy(model).to(memory_format=torch.channels_last), META)
+    save_weights(tmp_path / "c.pt", *load_weights(tmp_path / "a.pt"))
+    first = (tmp_path / "a.pt").read_bytes()
+    assert first == (tmp_path / "b.pt").read_bytes() == (tmp_path / "c.pt").read_bytes()
+
+
+def test_nothing_is_left_where_writing_fails(tmp_path, model):
+    folder = tmp_path / "full"
+    folder.mkdir()
+    (folder / "best.pt").mkdir()  # a folder in the way refuses the rename, as root too
+    with pytest.raises((StorageError, OSError)):
+        save_weights(folder / "best.pt", model, META)
+    assert [path.name for path in folder.iterdir()] == ["best.pt"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "precision", "rtol"),
+    [
+        pytest.param("model", torch.float32, 0.0, id="the model"),
+        pytest.param("ema", torch.float32, 0.0, id="averaged weights where the file has them"),
+        pytest.param("ema", torch.float16, 1e-3, id="half precision"),
+    ],
+)
+def test_public_layout(tmp_path, model, kept, precision, rtol):
+    weights = public_model(copy.deepcopy(model).to(precision), NAMES)
+    content = {"model": None, "ema": None, "train_args": {"imgsz": 320}, "epoch": -1}
+    content[kept] = weights
+    if kept == "ema":
+        content["model"] = public_model(build("n", len(NAMES)), NAMES)
+    loaded, meta = load_weights(write_public(tmp_path / "public.pt", content))
+    assert meta == META
+    for key, value in model.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[key], value, rtol=rtol, atol=1e-6, msg=key)
+
+
+@pytest.mark.parametrize("scale", "sml")
+def test_public_layout_tells_the_size_by_its_shapes(tmp_path, scale):
+    source = public_model(build(scale, 3).half(), NAMES)
+    loaded, meta = load_weights(write_public(tmp_path / "public.pt", {"model": source}))
+    assert (meta.scale, loaded.scale, meta.imgsz) == (scale, scale, 640)
+
+
+def of_other_width(model):
+    model.model[5].conv = torch.nn.Conv2d(128, 64, 3)
+
+
+def without_a_layer(model):
+    del model.model[22]
+
+
+def with_a_layer_more(model):
+    model.model[22].extra = torch.nn.Conv2d(1, 1, 1)
+
+
+def with_a_name_less(model):
+    model.names.popitem()
+
+
+def of_other_strides(model):
+    model.stride = torch.tensor([4.0, 8.0, 16.0])
+
+
+def without_strides(model):
+    del model.stride
+
+
+def with_huge_names(model):
+    model.names = {0: ["a", "list"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (of_other_width, r"model.5.conv.weight has the shape \(64, 128, 3, 3\), not \(128, 128, 3, 3\)"),
+        (without_a_layer, r"has no tensor model.22.cv1.conv.weight"),
+        (with_a_layer_more, r"has a tensor model.22.extra.bias too many"),
+        (with_a_name_less, r"model.23.cv3.0.2.weight has the shape \(3, 64, 1, 1\), not \(2, 64, 1, 1\)"),
+        (of_other_strides, r"has the strides \[4.0, 8.0, 16.0\]; a YOLO11 detect checkpoint has \[8, 16, 32\]"),
+        (without_strides, r"is no YOLO11 detect checkpoint; give one that is"),
+        (with_huge_names, r"is no YOLO11 detect checkpoint; give one that is"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_refuses_another_architecture(tmp_path, model, change, message):
+    source = public_model(copy.deepcopy(model), NAMES)
+    change(source)
+    path = write_public(tmp_path / "other.pt", {"model": source})
+    with pytest.raises(ModelError, match=f"^{path}: {message}"):
+        load_weights(path)
+
+
+def test_modules_in_a_circle_end(tmp_path, model):
+    source = public_model(copy.deepcopy(model), NAMES)
+    source._modules["again"] = source
+    assert_same(load_weights(write_public(tmp_path / "circle.pt", {"model": source}))[0], model)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param({"weights": [1]}, "holds no model; give weights saved here or in the public", id="no model"),
+        pytest.param([1, 2], "holds no model", id="a list"),
+        pytest.param(
+            {"format": FORMAT, "state": {}}, "is a damaged checkpoint; get the file again", id="ours, no meta"
+        ),
+        pytest.param(
+            {"format": FORMAT, "state": {}, "meta": META.model_dump(mode="json")},
+            "has no tensor model.0.conv.weight; give a YOLO11 detect checkpoint",
+            id="ours, no weights",
+        ),
+        pytest.param(
+            {"model": torch.nn.SiLU()}, "holds a torch.nn.modules.activation.SiLU; give a YOLO11", id="a layer"
+        ),
+    ],
+)
+def test_refuses_other_content(tmp_path, content, message):
+    path = write_public(tmp_path / "odd.pt", content)
+    with pytest.raises(ModelError, match=f"^{path}: {message}"):
+        load_weights(path)
+
+
+def test_names_the_task_of_another_tasks_checkpoint(tmp_path, model):
+    path = write_public(tmp_path / "pose.pt", {"model": public_model(model, NAMES)}, "PoseModel")
+    with pytest.raises(ModelError, match="is a checkpoint for the task pose; give one for detect"):
+        load_weights(path)
+
+
+def test_public_weights_on_hand(shared):
+    model, meta = load_weights(shared / "data/weights/yolo11n.pt")
+    assert (meta.scale, meta.imgsz, meta.stride, len(meta.names), meta.names[0]) == ("n", 640, 32, 80, "person")
+    assert model.head.dfl.conv.weight.flatten().tolist() == list(range(16))
+
+
+def test_public_weights_of_another_task_on_hand(shared):
+    with pytest.raises(ModelError, match="is a checkpoint for the task segment; give one for detect"):
+        load_weights(shared / "data/weights/yolo11n-seg.pt")
