@@ -60,22 +60,22 @@ views = st.sampled_from(
     ),
 )
 def test_labels_still_fit(view: dict, seed: int, mosaic: bool, reduced: int, boxes: list) -> None:
-    sizes = [(100, 120), (120, 90), (64, 128), (200, 160)]
+    sizes = [(100, 120), (120, 104), (84, 128), (200, 160)]
     corners = [tuple(2 * side for side in (x, y, x + w, y + h)) for x, y, w, h in boxes]
     samples = [marked(sizes[i], corners[i], i, reduced) for i in range(4 if mosaic else 1)]
     out = np.empty((SIDE, SIDE, 3), np.uint8)
     classes, found = augment(samples, out, TrainConfig(**{**STILL, **view}), np.random.default_rng(seed))
     for category, box in zip(classes, found, strict=True):
         seen = extent(out, COLOURS[category])
-        # Pixels are counted when half covered; a slanted corner loses a little more than that.
-        slack = 2.5 if view.keys() & {"degrees", "shear", "perspective"} else 1.01
+        # Pixels are counted when half covered; the thin tip of a slanted corner is lost besides.
+        slanted = bool(view.keys() & {"degrees", "shear", "perspective"})
+        shorter = float((box[2:] - box[:2]).min())
         if seen is None:
-            assert (box[2:] - box[:2]).min() < 5
+            assert shorter < 5
             continue
-        assert (seen[:2] >= box[:2] - slack).all() and (seen[2:] <= box[2:] + slack).all()
-        inside = (box[:2] > 1).all() and (box[2:] < SIDE - 1).all()
-        if inside:
-            assert np.abs(seen - box).max() <= slack + 0.12 * reduced * (box[2:] - box[:2]).min() * (slack > 2)
+        assert (seen[:2] >= box[:2] - 1.5 - slanted).all() and (seen[2:] <= box[2:] + 1.5 + slanted).all()
+        if (box[:2] > 1).all() and (box[2:] < SIDE - 1).all():
+            assert np.abs(seen - box).max() <= 1.5 + slanted * (1 + 0.12 * reduced * shorter)
 
 
 def test_without_augmentation_the_picture_is_the_letterbox() -> None:

@@ -32,6 +32,7 @@ from yolocore.data.images import decode_image
 # enough, since the order is, and a cache of as many images then serves data that does not fit in memory.
 NEIGHBOURS = 256
 CACHE_SHARE = 0.25  # of the memory that is free when training starts
+CGROUP = Path("/sys/fs/cgroup")  # of a container, seen from inside
 PREFETCH = 2  # batches in the making beside the one in use
 
 
@@ -167,9 +168,8 @@ class SampleCache:
 def free_memory() -> int:
     """Bytes that this process may still take: of the machine, and of its container where that has less."""
     free = psutil.virtual_memory().available
-    group = Path("/sys/fs/cgroup")
     try:
-        limit, used = (group / "memory.max").read_text(), (group / "memory.current").read_text()
+        limit, used = (CGROUP / "memory.max").read_text(), (CGROUP / "memory.current").read_text()
         return min(free, int(limit) - int(used))
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         return free
