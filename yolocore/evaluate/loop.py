@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolocore.config import ValConfig
-from yolocore.data.dataset import Split
+from yolocore.data.dataset import Dataset, Split
 from yolocore.data.images import decode_image
 from yolocore.data.labels import Labels
 from yolocore.detections import Detections
@@ -76,6 +76,19 @@ def detect_split(
                 results[index] = detections
             listener.advance(len(indices))
     return results
+
+
+def check_classes(detector: Detector, dataset: Dataset, listener: Listener = SILENT) -> None:
+    """Compare the classes of a model and a dataset. Other names are noted; another number raises DataError."""
+    known, given = detector.meta.names, dataset.names
+    if len(known) != len(given):
+        raise DataError(
+            f"data={dataset.path}: has {len(given)} classes, the model {len(known)}; "
+            "give the dataset that it was trained for"
+        )
+    renamed = [f"{ours!r} is {theirs!r}" for ours, theirs in zip(known, given, strict=True) if ours != theirs]
+    if renamed:
+        listener.note(f"{len(renamed)} classes have other names in the dataset, the first: {renamed[0]}")
 
 
 def known_labels(split: Split, names: Sequence[str]) -> list[Labels]:

@@ -77,7 +77,7 @@ def draw_predictions(
     for start in range(0, len(pairs), 2):
         height = max(map(len, pairs[start : start + 2]))
         rows.append(np.concatenate([_heightened(pair, height) for pair in pairs[start : start + 2]], axis=1))
-    cv2.imwrite(str(path), np.concatenate(rows))
+    path.write_bytes(cv2.imencode(path.suffix, np.concatenate(rows))[1].tobytes())
 
 
 def _draw_curves(metrics: DetectionMetrics, plot: _Curves, path: Path) -> None:

@@ -7,12 +7,14 @@ only that one. Here the letterbox before the network and the suppression after i
 
 from __future__ import annotations
 
+import importlib.metadata
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -165,3 +167,12 @@ def open_detector(model: str, device: str = "auto", half: bool = False) -> Detec
     from yolocore.runtimes.torch import TorchRuntime
 
     return LocalDetector(TorchRuntime(path, device, half))
+
+
+def engine_versions(model: str) -> dict[str, str]:
+    """Versions of the libraries that decide what `open_detector(model)` finds."""
+    versions = {"numpy": np.__version__, "opencv": cv2.__version__}
+    engine = {".pt": "torch", ".onnx": "onnxruntime"}.get(Path(model).suffix)
+    if engine:
+        versions[engine] = importlib.metadata.version(engine)
+    return versions

@@ -1,0 +1,51 @@
+"""val: measure a model on a split of a dataset."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from yolocore.config import ValConfig
+from yolocore.data import open_dataset
+from yolocore.evaluate import check_classes, detect_split, known_labels, measure
+from yolocore.evaluate.coco import coco_results
+from yolocore.evaluate.plots import draw_metrics, draw_predictions
+from yolocore.modes.inputs import ValInputs, model_digest
+from yolocore.modes.step import Step
+from yolocore.progress import SILENT, Listener
+from yolocore.records import ValRecord
+from yolocore.runtimes.detector import TRITON_SCHEMES, engine_versions, open_detector
+
+PREDICTIONS, PICTURES = "predictions.json", "predictions.jpg"
+
+
+def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SILENT) -> ValRecord:
+    """Run the model over the split and leave figures, curves, pictures, and the detections in COCO's form.
+
+    Raises DataError (dataset, split or an image), ModelError, ServiceError, StorageError, and UsageError
+    for settings that a served model was not built with.
+    """
+    dataset = open_dataset(inputs.data)
+    split = dataset.split(config.split)
+    digests = {"model": model_digest(inputs.model), "data": split.digest}
+    with Step(ValRecord, config, digests, out) as step:
+        if step.finished:
+            return step.finished
+        detector = open_detector(inputs.model, config.device)
+        check_classes(detector, dataset, listener)
+        labels = known_labels(split, dataset.names)
+        served = inputs.model.startswith(TRITON_SCHEMES)
+        started = time.perf_counter()
+        found = detect_split(detector, split, config, listener, multi_label=not served)
+        seconds = time.perf_counter() - started
+        metrics = measure(found, labels, dataset.names, config.max_det)
+        (step.work / PREDICTIONS).write_text(coco_results(found, split.names))
+        draw_predictions(split, found, dataset.names, step.work / PICTURES)
+        return step.publish(
+            metrics={"images": metrics.images, "objects": int(metrics.objects.sum()), **metrics.summary()},
+            artifacts={"predictions": PREDICTIONS},
+            views=[PICTURES, *draw_metrics(metrics, step.work)],
+            versions=engine_versions(inputs.model),
+            timings={"images_per_second": len(split) / seconds, **detector.timings.milliseconds()},
+            per_class=metrics.per_class(),
+        )
