@@ -30,7 +30,7 @@ def track(
     """Follow objects through a video (ByteTrack).
 
     Args:
-        source: video file, webcam index or stream URL
+        source: video file, webcam index or stream URL; demo: the built-in video
         conf: lowest score of a detection that is kept
         iou: overlap (IoU) above which non-maximum suppression drops the lower-scored box
         max_det: most detections kept per image

@@ -148,3 +148,10 @@ def test_people_in_a_street(shared: Path, tmp_path: Path) -> None:
     assert record.frames == 71
     assert record.metrics["mota"] > 0.42
     assert record.metrics["idf1"] > 0.58
+
+
+def test_the_built_in_video_needs_no_file_and_is_measured(finder: Path, tmp_path: Path) -> None:
+    record = track(CONFIG, inputs(finder, "demo"), tmp_path / "out")
+    assert record.frames == 90
+    assert "hota" in record.metrics
+    assert set(record.inputs) == {"model", "source"}

@@ -29,13 +29,12 @@ from yolocore.data.pictures import draw_samples, draw_statistics
 from yolocore.data.shards import FOLDER, MANIFEST, Manifest, write_manifest, write_split
 from yolocore.data.sources import Source, assign_splits, open_source
 from yolocore.errors import DataError, UsageError
-from yolocore.modes.inputs import IngestInputs
+from yolocore.modes.inputs import DEMO, IngestInputs
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
 from yolocore.records import IngestRecord
 from yolocore.store import json_digest
 
-DEMO = "demo"
 REPORT, STATISTICS, SAMPLES = "report.json", "statistics.png", "samples.jpg"
 
 

@@ -15,6 +15,7 @@ from yolocore.config import Section
 from yolocore.errors import DataError, ModelError
 from yolocore.store import file_digest, json_digest, tree_digest
 
+DEMO = "demo"  # the source that is built in
 ARCHITECTURES = tuple(f"yolo11{scale}" for scale in "nsmlx")
 
 
@@ -62,7 +63,7 @@ class DeployInputs(Section):
 
 class TrackInputs(Section):
     model: str = _required("checkpoint, exported model, or triton://host:port/name")
-    source: str = _required("video file, webcam index or stream URL")
+    source: str = _required("video file, webcam index or stream URL; demo: the built-in video")
 
 
 def model_digest(model: str) -> str:
