@@ -226,7 +226,7 @@ def test_first_deployment_that_fails_leaves_nothing(site, monkeypatch, step):
     assert site.files() == {}
     assert site.digests() == {}
     assert not (site.folder / "out").exists()
-    with pytest.raises(ServiceError, match="no available versions|not found"):
+    with pytest.raises(ServiceError, match=r"no available versions|not found"):
         site.served()
 
 

@@ -57,6 +57,13 @@ def test_a_lost_artifact_is_made_again(tmp_path):
     assert run(tmp_path / "out")[1]
 
 
+@pytest.mark.parametrize(("holds", "finished"), [(lambda record: record.frames == 1, True), (lambda _: False, False)])
+def test_a_record_may_have_to_hold_elsewhere_too(tmp_path, holds, finished):
+    record, _ = run(tmp_path / "out")
+    with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", holds=holds) as step:
+        assert step.finished == (record if finished else None)
+
+
 def test_records_differ_only_in_timings(tmp_path):
     one, two = run(tmp_path / "one")[0], run(tmp_path / "two")[0]
     assert one.canonical() == two.canonical()

@@ -31,7 +31,7 @@ from yolocore.data import open_dataset
 from yolocore.data.dataset import Split
 from yolocore.data.images import decode_image
 from yolocore.errors import DataError, ModelError, RefusedError, ServiceError, UsageError, YoloError
-from yolocore.evaluate.loop import evaluate
+from yolocore.evaluate.loop import check_classes, evaluate
 from yolocore.evaluate.metrics import DetectionMetrics
 from yolocore.lineage import registry
 from yolocore.modes.inputs import DeployInputs
@@ -69,7 +69,8 @@ def deploy(config: DeployConfig, inputs: DeployInputs, out: Path, listener: List
     for file in (NETWORK, SERVING):
         if not (exported / file).is_file():
             raise ModelError(f"exported={exported}: holds no {file}; run yolo export again")
-    split = open_dataset(inputs.data).split(config.split)
+    dataset = open_dataset(inputs.data)
+    split = dataset.split(config.split)
     digests = {
         "model": file_digest(exported / NETWORK),
         "serving": file_digest(exported / SERVING),
@@ -85,6 +86,7 @@ def deploy(config: DeployConfig, inputs: DeployInputs, out: Path, listener: List
             return step.finished
         client = registry.registry()
         reference = LocalDetector(OnnxRuntime(exported / NETWORK, device="cpu"))
+        check_classes(reference, dataset, listener)
         limits = {key: settings[key] for key in ("conf", "iou", "max_det")}
         info = ServingInfo(meta=reference.meta, **limits)
         expected = _evaluate(reference, split, info, listener)

@@ -1,6 +1,7 @@
 """A Triton model that turns an encoded image (JPEG, PNG, …) into pixels for the detector behind it.
 
-Runs inside Triton's Python backend, so it imports nothing of this project.
+Runs inside Triton's Python backend, so it imports nothing of this project. The server's Python needs OpenCV,
+which NVIDIA's container does not bring.
 """
 
 import cv2

@@ -6,6 +6,7 @@ configuration), so that a repository that loads here loads there.
 """
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,11 @@ class TritonPythonModel:
         name = config["name"]
         file = config.get("default_model_filename") or "model.onnx"
         path = Path(args["model_repository"]) / args["model_version"] / file
+        options = onnxruntime.SessionOptions()
+        # Without a number the runtime takes a thread for every core of the machine, whatever the container allows.
+        options.intra_op_num_threads = len(os.sched_getaffinity(0))
         try:
-            self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise pb_utils.TritonModelException(f"unable to load model '{name}': {error}") from None
         batched = config["max_batch_size"] > 0
