@@ -28,7 +28,7 @@ NAMES = ("ellipse", "rectangle", "triangle", "star")
 VIDEO, TRACKS = "video/demo.mp4", "video/gt.txt"
 
 _MOST_OBJECTS = 6
-_SMALLEST, _LARGEST = 0.15, 0.45  # long side of a shape as a share of the image's
+_SMALLEST, _LARGEST = 0.18, 0.45  # long side of a shape as a share of the image's
 _SLIMMEST = 0.65  # short side as a share of the long one
 _OVERLAP = 0.1  # most of a box that another one may cover
 _CONTRAST = 150  # least distance of a shape's colour from the background's, summed over the channels
@@ -196,7 +196,8 @@ def _random_shape(rng: np.random.Generator, background: Pixels, side: int) -> Sh
     around = background[int(y + y1) : int(y + y2) + 1, int(x + x1) : int(x + x2) + 1].reshape(-1, 3)
     mean = around.sum(axis=0, dtype=np.int64) // len(around)
     while True:
-        colour = rng.integers(0, 256, 3)
+        hsv = rng.integers((0, 120, 90), (180, 256, 256))
+        colour = cv2.cvtColor(hsv[None, None].astype(np.uint8), cv2.COLOR_HSV2BGR)[0, 0].astype(np.int64)
         if np.abs(colour - mean).sum() >= _CONTRAST:
             return replace(shape, centre=(x, y), colour=tuple(colour.tolist()))
 
@@ -221,19 +222,20 @@ def _covered(box: Sequence[float], other: Sequence[float]) -> float:
 
 
 def _background(rng: np.random.Generator, height: int, width: int) -> Pixels:
-    """Patches of muted colour, finer blotches over them, and a few thin lines that are no objects."""
-    base = rng.integers(50, 206, 3)
-    image = np.zeros((height, width, 3), np.int16)
-    for cells, amplitude in ((3, 45), (14, 22)):
-        coarse = rng.integers(-amplitude, amplitude + 1, (cells, cells, 3))
-        patch = (coarse + base if cells == 3 else coarse + 128).clip(0, 255).astype(np.uint8)
-        image += cv2.resize(patch, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.int16)
-    result = np.ascontiguousarray((image - 128).clip(0, 255).astype(np.uint8))
+    """Large patches of muted colour, finer blotches of light and dark, and thin lines that are no objects."""
+    base = int(rng.integers(60, 196)) + rng.integers(-15, 16, 3)
+    patches = base + rng.integers(-25, 26, (3, 3, 1)) + rng.integers(-12, 13, (3, 3, 3))
+    blotches = 128 + rng.integers(-22, 23, (14, 14, 1)) + np.zeros(3, np.int64)
+    coarse, fine = (
+        cv2.resize(cells.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR).astype(np.int16)
+        for cells in (patches, blotches)
+    )
+    image = np.ascontiguousarray((coarse + fine - 128).clip(0, 255).astype(np.uint8))
     for _ in range(int(rng.integers(0, 6))):
         ends = rng.integers(0, (width, height), (2, 2)).tolist()
-        colour = (base + rng.integers(-70, 71, 3)).clip(0, 255).tolist()
-        cv2.line(result, ends[0], ends[1], colour, int(rng.integers(1, 3)), cv2.LINE_AA)
-    return result
+        colour = (base + rng.integers(-60, 61)).clip(0, 255).tolist()
+        cv2.line(image, ends[0], ends[1], colour, int(rng.integers(1, 3)), cv2.LINE_AA)
+    return image
 
 
 def _with_grain(rng: np.random.Generator, image: Pixels) -> Pixels:
