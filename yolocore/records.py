@@ -98,12 +98,14 @@ class PredictRecord(Record):
 class ParityRow(_Document):
     """An exported model against its checkpoint on real images."""
 
-    model: str
-    images: int
-    boxes: int
-    unmatched: int
-    worst_iou: float
-    worst_score: float
+    model: str = Field(description="file of the exported model")
+    images: int = Field(description="images that were compared")
+    boxes: int = Field(description="boxes that the checkpoint found in them")
+    unmatched: int = Field(description="boxes of one side only, by a choice between values as good as equal")
+    worst_iou: float = Field(description="lowest IoU of a matched pair")
+    worst_score: float = Field(description="largest difference of score of a matched pair")
+    raw_score: float = Field(description="largest difference of any anchor's score, for the same pixels")
+    raw_pixels: float = Field(description="largest difference of any anchor's box in pixels, for the same pixels")
 
 
 class ExportRecord(Record):

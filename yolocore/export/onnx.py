@@ -6,7 +6,7 @@ of the time, and gives the same bytes for the same weights.
 
 from __future__ import annotations
 
-import io
+import tempfile
 import warnings
 
 import onnx
@@ -35,20 +35,19 @@ def network_model(
     """
     # Traced with odd numbers: a size that the tracer froze by mistake could not pass for the usual one.
     shape = (2, 3, 3 * meta.stride, 5 * meta.stride) if dynamic else (1, 3, meta.imgsz, meta.imgsz)
-    file = io.BytesIO()
-    with warnings.catch_warnings():
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             fuse(model),
             (torch.zeros(shape),),
-            file,
+            file.name,
             dynamo=False,
             opset_version=opset,
             input_names=[IMAGES],
             output_names=[PREDICTION],
             dynamic_axes=_DYNAMIC_AXES if dynamic else None,
         )
-    network = onnx.load_from_string(file.getvalue())
+        network = onnx.load(file.name)
     if simplify:
         # Shapes are inferred by symbol only to be forgotten below: it takes most of the time and folds nothing more.
         network = onnxslim.slim(network, no_shape_infer=True)

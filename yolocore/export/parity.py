@@ -1,0 +1,223 @@
+"""Is the export the same model? Its answers beside the checkpoint's, on real images.
+
+Two comparisons, each with the network's input at the same square shape:
+
+- numbers: the raw predictions of all anchors for the very same pixels. They exist however little the
+  model has learnt, so the proof is never empty.
+- detections: what comes out at the end for the image as it is, each side by its own letterbox and
+  suppression. Every box must have its equal on the other side, except where suppression or a limit had to
+  choose between values that are as good as equal. Such a choice may fall either way, and is excused only if
+  the checkpoint sees the other box too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper
+
+from yolocore.boxes import iou_matrix
+from yolocore.config import ExportConfig
+from yolocore.detections import Detections
+from yolocore.errors import RefusedError
+from yolocore.letterbox import Letterbox, to_tensor_batch
+from yolocore.nms import MAX_CANDIDATES, non_max_suppression
+from yolocore.records import ParityRow
+from yolocore.runtimes.base import Runtime
+from yolocore.runtimes.detector import Image, LocalDetector
+
+_SMALLEST_OBJECT = 8  # pixels: the finest stride
+_REMEDY = "the export is not the same model; try simplify=false or another opset"
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An exported model under test. name: its file's. forward: as `Runtime.forward`. find: one image's detections."""
+
+    name: str
+    forward: Callable[[Floats], Floats]
+    find: Callable[[Image], Detections]
+
+
+def network_candidate(name: str, runtime: Runtime, config: ExportConfig) -> Candidate:
+    """The network alone, with the letterbox and suppression of this process around it."""
+    detector = LocalDetector(runtime)
+
+    def find(image: Image) -> Detections:
+        return detector.detect([image], conf=config.conf, iou=config.iou, max_det=config.max_det, rect=False)[0]
+
+    return Candidate(name, runtime.forward, find)
+
+
+def serving_candidate(name: str, model: onnx.ModelProto, prediction: str) -> Candidate:
+    """The served graph, run as a server runs it. prediction: name of the network's output inside the graph."""
+    tapped = onnx.ModelProto()
+    tapped.CopyFrom(model)
+    tapped.graph.output.append(helper.make_tensor_value_info(prediction, TensorProto.FLOAT, None))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    session = onnxruntime.InferenceSession(tapped.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def forward(batch: Floats) -> Floats:
+        # An image of the canvas's own shape goes through the letterbox unchanged.
+        levels = np.rint(batch * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+        return session.run([prediction], {"image": np.ascontiguousarray(levels)})[0]
+
+    def find(image: Image) -> Detections:
+        outputs = ["boxes", "scores", "classes", "count"]
+        boxes, scores, classes, count = session.run(outputs, {"image": np.ascontiguousarray(image[None, ..., ::-1])})
+        n = int(count[0])
+        return Detections(boxes[0, :n], scores[0, :n], classes[0, :n].astype(np.int64))
+
+    return Candidate(name, forward, find)
+
+
+def prove(
+    reference: Runtime, candidates: Sequence[Candidate], images: Iterable[tuple[str, Image]], config: ExportConfig
+) -> tuple[ParityRow, ...]:
+    """Compare each candidate with the checkpoint on images (name, pixels).
+
+    reference: the checkpoint, its meta.imgsz being the size that was exported.
+    Raises RefusedError that names the model, the image, the figure and its limit.
+    """
+    tallies = {candidate.name: _Tally() for candidate in candidates}
+    side = reference.meta.imgsz
+    for image_name, image in images:
+        place = Letterbox.fit((image.shape[0], image.shape[1]), (side, side))
+        batch = to_tensor_batch([place.apply(image)])
+        raw = reference.forward(batch)[0]
+        kept = _detections(raw, place, config.conf, config.iou, config.max_det)
+        seen = _detections(raw, place, max(config.conf - config.parity_score, 0), 1.0, MAX_CANDIDATES)
+        for candidate in candidates:
+            tally = tallies[candidate.name]
+            try:
+                tally.add_numbers(raw, candidate.forward(batch)[0], config)
+                tally.add_detections(kept, seen, candidate.find(image), config)
+            except _DisagreementError as disagreement:
+                raise RefusedError(f"{candidate.name}: on {image_name}, {disagreement}; {_REMEDY}") from None
+    return tuple(tally.row(name) for name, tally in tallies.items())
+
+
+def _detections(raw: Floats, place: Letterbox, conf: float, iou: float, max_det: int) -> Detections:
+    found = non_max_suppression(raw, conf=conf, iou=iou, max_det=max_det)
+    return Detections(place.restore(found.boxes), found.scores, found.classes)
+
+
+class _DisagreementError(Exception):
+    """A figure beyond its limit, in words."""
+
+
+@dataclass
+class _Tally:
+    """What the images so far have shown of one candidate."""
+
+    images: int = 0
+    boxes: int = 0
+    ties: int = 0
+    worst_iou: float = 1.0
+    worst_score: float = 0.0
+    raw_score: float = 0.0
+    raw_pixels: float = 0.0
+
+    def add_numbers(self, wanted: Floats, found: Floats, config: ExportConfig) -> None:
+        """wanted, found: (4 + nc, N) raw predictions for the same pixels."""
+        if wanted.shape != found.shape:
+            raise _DisagreementError(f"the prediction has the shape {found.shape}, not {wanted.shape}")
+        difference = np.abs(wanted - found)
+        pixels, score = float(difference[:4].max()), float(difference[4:].max())
+        # An edge may move as far as costs the smallest object the allowed IoU.
+        limit = (1 - config.parity_iou) * _SMALLEST_OBJECT
+        if not pixels <= limit:  # which NaN isn't either
+            raise _DisagreementError(f"a raw box differs by {pixels:.4g} pixels, more than {limit:.4g}")
+        if not score <= config.parity_score:
+            raise _DisagreementError(
+                f"a raw score differs by {score:.4g}, more than parity_score={config.parity_score}"
+            )
+        self.raw_pixels, self.raw_score = max(self.raw_pixels, pixels), max(self.raw_score, score)
+
+    def add_detections(self, kept: Detections, seen: Detections, found: Detections, config: ExportConfig) -> None:
+        """kept: the checkpoint's detections; seen: its boxes before suppression; found: the candidate's."""
+        overlap = _overlap(kept, found)
+        equal = overlap >= config.parity_iou
+        rows, columns = _pairs(np.where(equal, overlap, 0))
+        scores = np.abs(kept.scores[rows] - found.scores[columns])
+        if not (scores <= config.parity_score).all():
+            raise _DisagreementError(
+                f"the score of a box differs by {scores.max():.4g}, more than parity_score={config.parity_score}"
+            )
+        near = np.abs(found.scores[:, None] - seen.scores) <= config.parity_score
+        real = ((_overlap(found, seen) >= config.parity_iou) & near).any(axis=1)
+        missing = np.setdiff1d(np.arange(len(kept)), rows)
+        extra = np.setdiff1d(np.arange(len(found)), columns)
+        excused_missing = _tied(kept[missing], found[real], len(found), config)
+        excused_extra = _tied(found[extra], kept, len(kept), config) & real[extra]
+        for what, boxes, others, excused in (
+            ("checkpoint", kept[missing], found, excused_missing),
+            ("export", found[extra], kept, excused_extra),
+        ):
+            if not excused.all():
+                alone = boxes[~excused][:1]
+                best = _overlap(alone, others).max(initial=0)
+                raise _DisagreementError(
+                    f"the {what}'s box of class {alone.classes[0]} and score {alone.scores[0]:.3f} has no equal: "
+                    f"best IoU {best:.4f}, less than parity_iou={config.parity_iou}"
+                )
+        self.images += 1
+        self.boxes += len(kept)
+        self.ties += len(missing) + len(extra)
+        self.worst_iou = min(self.worst_iou, float(overlap[rows, columns].min(initial=1)))
+        self.worst_score = max(self.worst_score, float(scores.max(initial=0)))
+
+    def row(self, name: str) -> ParityRow:
+        """Rounded to what means something, so that the last bits of a processor don't change a record's bytes."""
+        return ParityRow(
+            model=name,
+            images=self.images,
+            boxes=self.boxes,
+            unmatched=self.ties,
+            worst_iou=round(self.worst_iou, 4),
+            worst_score=round(self.worst_score, 4),
+            raw_score=round(self.raw_score, 4),
+            raw_pixels=round(self.raw_pixels, 4),
+        )
+
+
+def _overlap(a: Detections, b: Detections) -> Floats:
+    """IoU of every a with every b, 0 where the classes differ: (n, m)."""
+    return iou_matrix(a.boxes, b.boxes) * (a.classes[:, None] == b.classes)
+
+
+def _pairs(overlap: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows and columns of one-to-one pairs, best overlap first, none without overlap."""
+    open_pairs = overlap.copy()
+    rows, columns = [], []
+    while open_pairs.max(initial=0) > 0:
+        row, column = np.unravel_index(open_pairs.argmax(), overlap.shape)
+        rows.append(int(row))
+        columns.append(int(column))
+        open_pairs[row], open_pairs[:, column] = 0, 0
+    return np.array(rows, np.int64), np.array(columns, np.int64)
+
+
+def _tied(boxes: Detections, others: Detections, other_count: int, config: ExportConfig) -> Mask:
+    """Which boxes the other side may lack, because it had to choose between values as good as equal.
+
+    others: the boxes that may have been chosen instead, of other_count that the other side has in all.
+    """
+    full = other_count == config.max_det
+    floor = others.scores.min(initial=1) if full else config.conf
+    at_limit = boxes.scores - floor <= config.parity_score
+    overlap = _overlap(boxes, others)
+    slack = 1 - config.parity_iou
+    equal_score = np.abs(boxes.scores[:, None] - others.scores) <= config.parity_score
+    chosen_instead = (overlap > config.iou - slack) & (equal_score | (overlap <= config.iou + slack))
+    return at_limit | chosen_instead.any(axis=1)

@@ -1,0 +1,96 @@
+"""export: a checkpoint becomes the files that other programs run, each proven on real images.
+
+1. write the network, and around it the served model
+2. compare both with the checkpoint; without parity nothing is published
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from yolocore.config import ExportConfig
+from yolocore.data import open_dataset
+from yolocore.data.dataset import Split
+from yolocore.data.images import decode_image
+from yolocore.errors import DataError
+from yolocore.export.onnx import PREDICTION, network_model
+from yolocore.export.parity import network_candidate, prove, serving_candidate
+from yolocore.export.serving import serving_model
+from yolocore.model.checkpoint import load_weights
+from yolocore.modes.inputs import ExportInputs, model_digest
+from yolocore.modes.step import Step
+from yolocore.progress import SILENT, Listener
+from yolocore.records import ExportRecord
+from yolocore.runtimes.detector import Image
+from yolocore.runtimes.onnx import OnnxRuntime
+from yolocore.runtimes.torch import TorchRuntime
+
+MODEL, SERVING = "model.onnx", "serving.onnx"
+_SPLIT = "val"
+
+
+def export(config: ExportConfig, inputs: ExportInputs, out: Path, listener: Listener = SILENT) -> ExportRecord:
+    """Write `model.onnx` (the network) and `serving.onnx` (from an image to its boxes) into `out`.
+
+    Raises ModelError for a checkpoint that cannot be read, DataError for a dataset without val images,
+    RefusedError when an export does not answer as the checkpoint does. `out` is then as it was before.
+    """
+    dataset = open_dataset(inputs.data)
+    digests = {"model": model_digest(inputs.model), "data": dataset.digest}
+    with Step(ExportRecord, config, digests, out) as step:
+        if step.finished:
+            return step.finished
+        split = dataset.split(_SPLIT)
+        if not len(split):
+            raise DataError(f"data={inputs.data}: its split {_SPLIT!r} has no images to compare the export on")
+        model, meta = load_weights(inputs.model)
+        meta = meta.model_copy(update={"imgsz": config.imgsz or meta.imgsz})
+
+        listener.start("export", 2)
+        network = network_model(model, meta, dynamic=config.dynamic, simplify=config.simplify, opset=config.opset)
+        onnx.save(network, step.work / MODEL)
+        listener.advance()
+        # A server batches as it likes, whatever the network alone was fixed to.
+        batching = network
+        if not config.dynamic:
+            batching = network_model(model, meta, dynamic=True, simplify=config.simplify, opset=config.opset)
+        serving = serving_model(batching, meta, conf=config.conf, iou=config.iou, max_det=config.max_det)
+        onnx.save(serving, step.work / SERVING)
+        listener.advance()
+
+        candidates = (
+            network_candidate(MODEL, OnnxRuntime(step.work / MODEL, device="cpu"), config),
+            serving_candidate(SERVING, serving, PREDICTION),
+        )
+        images = _evenly(split, config.parity_images, listener)
+        parity = prove(TorchRuntime.of(model, meta), candidates, images, config)
+        for row in parity:
+            listener.note(
+                f"{row.model}: {row.boxes} boxes on {row.images} images agree, "
+                f"IoU >= {row.worst_iou}, score within {row.worst_score}"
+            )
+        return step.publish(
+            metrics={
+                f"{row.model}/{name}": getattr(row, name)
+                for row in parity
+                for name in ("worst_iou", "worst_score", "raw_score", "raw_pixels")
+            },
+            artifacts={"model": MODEL, "serving": SERVING},
+            versions={name: version(name) for name in ("torch", "onnx", "onnxruntime", "onnxslim")},
+            format=config.format,
+            parity=parity,
+        )
+
+
+def _evenly(split: Split, count: int, listener: Listener) -> Iterator[tuple[str, Image]]:
+    """Names and pixels of up to count images from all over the split."""
+    chosen = np.unique(np.linspace(0, len(split) - 1, count).astype(int)).tolist()
+    listener.start("compare", len(chosen))
+    for index in chosen:
+        yield split.names[index], decode_image(split.image(index), split.names[index])
+        listener.advance()
