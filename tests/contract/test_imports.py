@@ -15,7 +15,7 @@ STOREYS = [
     {"errors", "progress"},
     {"config"},
     {"store"},
-    {"records", "detections", "boxes", "letterbox", "nms", "media", "draw"},
+    {"records", "meta", "detections", "boxes", "letterbox", "nms", "media", "draw"},
     {"model", "data", "runtimes"},
     {"train", "evaluate", "predict", "export", "benchmark", "track", "serve", "lineage"},
     {"modes", "views"},
@@ -45,10 +45,15 @@ def room(path: Path) -> str:
     return parts[1] if parts[0] == "yolocore" else parts[0]
 
 
-def imported(path: Path) -> set[str]:
-    """Dotted names of all that a module imports, wherever in it."""
+def imported(path: Path, *, types: bool = True) -> set[str]:
+    """Dotted names of all that a module imports, wherever in it; types: also what only type checkers see."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not types:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                node.body = [ast.Pass()]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -99,7 +104,7 @@ def test_a_heavy_library_stays_in_its_rooms(library):
     strays = [
         str(path.relative_to(ROOT))
         for path in FILES
-        if any(name.split(".")[0] == library for name in imported(path))
+        if any(name.split(".")[0] == library for name in imported(path, types=False))
         and not any(path.is_relative_to(ROOT / home) for home in HOMES[library])
     ]
     assert not strays

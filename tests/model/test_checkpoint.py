@@ -7,9 +7,9 @@ import torch
 
 from tests.model.checkpoints import public_model, write_public
 from yolocore.errors import ModelError, StorageError
+from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import FORMAT, load_weights, save_weights
 from yolocore.model.yolo11 import build
-from yolocore.runtimes.base import ModelMeta
 
 NAMES = ("circle", "square", "triangle")
 

@@ -10,9 +10,9 @@ import torch
 from yolocore.boxes import iou_matrix
 from yolocore.data.images import decode_image
 from yolocore.errors import ModelError, UsageError
+from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import save_weights
 from yolocore.model.yolo11 import build
-from yolocore.runtimes.base import ModelMeta
 from yolocore.runtimes.detector import LocalDetector
 from yolocore.runtimes.torch import TorchRuntime
 

@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from yolocore.errors import ModelError
+from yolocore.meta import ModelMeta
 from yolocore.model.archive import Archive, TensorRef
 from yolocore.model.public import parse_public
 from yolocore.model.yolo11 import YOLO11, build
-from yolocore.runtimes.base import ModelMeta
 from yolocore.store import write_atomic
 
 FORMAT = "yolocore-weights-1"

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from yolocore.errors import ModelError
+from yolocore.meta import ModelMeta
 from yolocore.model.archive import Archive, Stub, TensorRef
 from yolocore.model.head import STRIDES
 from yolocore.model.yolo11 import SCALES
-from yolocore.runtimes.base import ModelMeta
 
 _TASKS = {
     "SegmentationModel": "segment",

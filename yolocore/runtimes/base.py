@@ -1,33 +1,15 @@
-"""What a model says about itself, and what every engine that runs one can do."""
+"""What every engine that runs a model can do."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
-Task = Literal["detect"]
-Scale = Literal["n", "s", "m", "l", "x"]
+from yolocore.meta import ModelMeta
 
 ONNX_KEY = "yolocore"  # entry of an ONNX file's metadata_props that holds its ModelMeta as JSON
-
-
-class ModelMeta(BaseModel):
-    """What cannot be read off the weights. Travels with them, as JSON, through every format.
-
-    Read back with `ModelMeta.model_validate_json`, which raises pydantic's ValidationError for JSON
-    that is no such document.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    task: Task = "detect"
-    scale: Scale = Field("n", description="size of the architecture")
-    names: tuple[str, ...] = Field(..., min_length=1, description="class names in the order of their indices")
-    imgsz: int = Field(640, ge=32, description="side in pixels of the images it was trained at")
-    stride: int = Field(32, ge=1, description="coarsest stride: input sides are multiples of it")
 
 
 class Runtime(Protocol):

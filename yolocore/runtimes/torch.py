@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 
 from yolocore.errors import UsageError
+from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import load_weights
 from yolocore.model.device import select_device
 from yolocore.model.fuse import fuse
 from yolocore.model.yolo11 import YOLO11
-from yolocore.runtimes.base import ModelMeta
 
 
 class TorchRuntime:
