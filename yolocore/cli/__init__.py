@@ -80,11 +80,11 @@ def _report(words: Sequence[str]) -> None:
 
     folder = Path(words[0] if words else "runs")
     steps = report.finished_steps(folder)
-    write_atomic(folder / report.PAGE, report.page(f"Results in {folder}", steps))
-    console = Console()
+    write_atomic(folder / report.PAGE, report.page(f"Results in {folder}", steps, report.places(folder)))
+    console = Console(highlight=False)
     console.print(report.table(steps))
     for name, path in report.places(folder):
-        console.print(f"{name}: {path}", markup=False, highlight=False)
+        console.print(f"{name}: {path}", markup=False)
 
 
 def _serve(words: Sequence[str]) -> None:

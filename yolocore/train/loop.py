@@ -210,7 +210,7 @@ class Trainer:
         state.rows.append(row)
         state.batch, state.sums = 0, [0.0] * len(PARTS)
         write_table(state.rows, self._work / TABLE)
-        self._listener.epoch(state.epoch, row)
+        self._listener.epoch(state.epoch, {name: value for name, value in row.items() if name != "epoch"})
 
     @torch.no_grad()
     def _val_losses(self, val_loader: TrainLoader) -> dict[str, float]:

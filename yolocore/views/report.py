@@ -60,7 +60,8 @@ def table(steps: Sequence[Step]) -> Table:
 
     rows = Table("step", "figures", "results", box=None, pad_edge=False)
     for folder, record in steps:
-        rows.add_row(record.step, "  ".join(f"{name} {text}" for name, text in figures(record)), str(folder))
+        # A name and its figure stay on one line (no-break space).
+        rows.add_row(record.step, "  ".join(f"{name}\u00a0{text}" for name, text in figures(record)), str(folder))
     return rows
 
 
@@ -74,9 +75,10 @@ def places(folder: Path) -> list[tuple[str, Path]]:
     return [(name, path) for name, path in candidates if path.exists()]
 
 
-def page(title: str, steps: Sequence[Step]) -> str:
-    """A self-contained HTML page about one or several steps."""
-    body = "".join(_section(folder, record) for folder, record in steps)
+def page(title: str, steps: Sequence[Step], others: Sequence[tuple[str, Path]] = ()) -> str:
+    """A self-contained HTML page about one or several steps. others: names and paths of what lies elsewhere."""
+    where = "".join(f"<p>{html.escape(name)}: <code>{html.escape(str(path))}</code></p>" for name, path in others)
+    body = where + "".join(_section(folder, record) for folder, record in steps)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>{body}</body></html>\n"
