@@ -12,8 +12,8 @@ import onnxruntime
 from bench.harness import compare
 from yolocore.export.onnx import network_model
 from yolocore.export.serving import serving_model
+from yolocore.meta import ModelMeta
 from yolocore.model.yolo11 import build
-from yolocore.runtimes.base import ModelMeta
 from yolocore.runtimes.detector import LocalDetector
 from yolocore.runtimes.onnx import OnnxRuntime
 from yolocore.runtimes.torch import TorchRuntime

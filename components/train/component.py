@@ -82,7 +82,7 @@ def train(
         flipud: probability of an upside-down flip
         amp: mixed precision where the hardware has it
         device: where to compute: auto, cpu, cuda or cuda:N
-        workers: processes that prepare batches; 0: none beside the main one
+        workers: threads that prepare batches; 0: none ahead of the main one
     """
     from yolocore.component import perform
 

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from yolocore.detections import Detections
 from yolocore.export.serving import serving_model
 from yolocore.letterbox import Letterbox
+from yolocore.meta import ModelMeta
 from yolocore.nms import non_max_suppression
-from yolocore.runtimes.base import ModelMeta
 
 IMGSZ = 64
 CONF, IOU, MAX_DET = 0.25, 0.7, 20

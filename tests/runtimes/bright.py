@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from yolocore.runtimes.base import ModelMeta
+from yolocore.meta import ModelMeta
 
 
 class BrightRuntime:

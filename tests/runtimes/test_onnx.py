@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from yolocore.errors import ModelError, UsageError
-from yolocore.runtimes.base import ONNX_KEY, ModelMeta
+from yolocore.meta import ModelMeta
+from yolocore.runtimes.base import ONNX_KEY
 from yolocore.runtimes.onnx import OnnxRuntime
 
 META = ModelMeta(names=("a", "b"), imgsz=64)

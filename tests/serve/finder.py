@@ -15,8 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.runtimes.bright import picture
 from yolocore.config import ExportConfig
+from yolocore.meta import ModelMeta
 from yolocore.records import FILE_NAME, ExportRecord
-from yolocore.runtimes.base import ONNX_KEY, ModelMeta
+from yolocore.runtimes.base import ONNX_KEY
 from yolocore.runtimes.triton import ServingInfo
 
 META = ModelMeta(names=("red", "green"), imgsz=64)

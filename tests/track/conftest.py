@@ -11,7 +11,7 @@ import pytest
 
 from yolocore.detections import Detections
 from yolocore.media import VideoFile
-from yolocore.runtimes.base import ModelMeta
+from yolocore.meta import ModelMeta
 from yolocore.runtimes.detector import Timings
 
 SIZE = (320, 240)

@@ -83,7 +83,7 @@ class TrainConfig(Section):
     flipud: float = option(0.0, "probability of an upside-down flip", ge=0, le=1)
     amp: bool = option(True, "mixed precision where the hardware has it")
     device: str = option("auto", DEVICE, machine=True)
-    workers: int = option(2, "processes that prepare batches; 0: none beside the main one", machine=True, ge=0, le=64)
+    workers: int = option(2, "threads that prepare batches; 0: none ahead of the main one", machine=True, ge=0, le=64)
 
 
 class ValConfig(Section):

@@ -14,9 +14,10 @@ import onnxslim
 import torch
 from onnx import helper
 
+from yolocore.meta import ModelMeta
 from yolocore.model.fuse import fuse
 from yolocore.model.yolo11 import YOLO11
-from yolocore.runtimes.base import ONNX_KEY, ModelMeta
+from yolocore.runtimes.base import ONNX_KEY
 
 IMAGES, PREDICTION = "images", "prediction"
 

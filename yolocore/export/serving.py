@@ -23,7 +23,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from yolocore.letterbox import FILL
-from yolocore.runtimes.base import ModelMeta
+from yolocore.meta import ModelMeta
 
 _DFL_REACH = 15  # strides: the farthest that a box edge lies from its anchor point, with 16 bins
 

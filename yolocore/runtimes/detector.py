@@ -21,8 +21,9 @@ import numpy.typing as npt
 from yolocore.detections import Detections
 from yolocore.errors import ModelError
 from yolocore.letterbox import Letterbox, rect_shape, to_tensor_batch
+from yolocore.meta import ModelMeta
 from yolocore.nms import non_max_suppression
-from yolocore.runtimes.base import ModelMeta, Runtime
+from yolocore.runtimes.base import Runtime
 
 Image = npt.NDArray[np.uint8]
 

@@ -12,7 +12,8 @@ import onnxruntime as ort
 from pydantic import ValidationError
 
 from yolocore.errors import ModelError, UsageError
-from yolocore.runtimes.base import ONNX_KEY, ModelMeta
+from yolocore.meta import ModelMeta
+from yolocore.runtimes.base import ONNX_KEY
 
 ort.disable_telemetry_events()
 _QUIET = 3  # errors only: the runtime's warnings speak of its own optimiser

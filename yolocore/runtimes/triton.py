@@ -25,7 +25,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 
 from yolocore.detections import Detections
 from yolocore.errors import DataError, ServiceError, UsageError
-from yolocore.runtimes.base import ModelMeta
+from yolocore.meta import ModelMeta
 from yolocore.runtimes.detector import Timings
 
 OUTPUTS = ("boxes", "scores", "classes", "count")

@@ -24,10 +24,10 @@ from yolocore.data.augment import without_augmentation
 from yolocore.data.loader import Batch, TrainLoader
 from yolocore.errors import PreemptedError, RefusedError
 from yolocore.evaluate import evaluate
+from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import save_weights
 from yolocore.model.yolo11 import YOLO11
 from yolocore.progress import Listener
-from yolocore.runtimes.base import ModelMeta
 from yolocore.runtimes.detector import LocalDetector
 from yolocore.runtimes.torch import TorchRuntime
 from yolocore.train.assign import Targets

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from yolocore.config.tree import TrainConfig
+from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import load_weights
 from yolocore.model.transfer import transfer
 from yolocore.model.yolo11 import SCALES, YOLO11, build
 from yolocore.progress import Listener
-from yolocore.runtimes.base import ModelMeta
 
 
 def start_from(model: str, names: Sequence[str], config: TrainConfig, listener: Listener) -> tuple[YOLO11, ModelMeta]:
