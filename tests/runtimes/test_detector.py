@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.runtimes.bright import BrightRuntime, picture
-from yolocore.errors import ModelError
+from yolocore.errors import ModelError, UsageError
 from yolocore.runtimes.detector import LocalDetector, Timings, open_detector
 
 SETTINGS = {"conf": 0.25, "iou": 0.7, "max_det": 300}
@@ -77,3 +77,9 @@ def test_time_is_counted_by_stage():
 def test_what_cannot_be_opened(model, message):
     with pytest.raises(ModelError, match=f"^model={model}: {message}"):
         open_detector(model)
+
+
+@pytest.mark.parametrize("model", ["model.onnx", "triton://127.0.0.1:1/finder"])
+def test_precision_is_fixed_once_exported(model):
+    with pytest.raises(UsageError, match=f"^half=True: {model} has the precision"):
+        open_detector(model, half=True)

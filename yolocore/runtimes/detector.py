@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolocore.detections import Detections
-from yolocore.errors import ModelError
+from yolocore.errors import ModelError, UsageError
 from yolocore.letterbox import Letterbox, rect_shape, to_tensor_batch
 from yolocore.meta import ModelMeta
 from yolocore.nms import non_max_suppression
@@ -148,10 +148,12 @@ def _canvas(sources: Sequence[tuple[int, int]], imgsz: int, stride: int, rect: b
 def open_detector(model: str, device: str = "auto", half: bool = False) -> Detector:
     """Load a model by its suffix (.pt, .onnx) or reach a served one (triton://host:port/name).
 
-    device: auto, cpu, cuda or cuda:N. half: half precision where the engine offers it.
+    device: auto, cpu, cuda or cuda:N. half: half precision, which only a checkpoint can still choose.
     Raises ModelError for a file that is missing, broken or of an unknown kind, ServiceError for a server
-    that doesn't answer.
+    that doesn't answer, UsageError for a device or precision that is not to be had.
     """
+    if half and not model.endswith(".pt"):
+        raise UsageError(f"half=True: {model} has the precision that it was exported in; give half=False")
     if model.startswith(TRITON_SCHEMES):
         from yolocore.runtimes.triton import TritonDetector
 
