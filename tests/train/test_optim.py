@@ -12,9 +12,7 @@ from yolocore.train.optim import Rule, build_optimizer, choose_rule
 @pytest.mark.parametrize(
     ("settings", "images", "classes", "rule"),
     [
-        pytest.param(
-            {"epochs": 30}, 205, 3, Rule("AdamW", 0.001429, 0.9, 0.0), id="auto, short: AdamW by the classes"
-        ),
+        pytest.param({"epochs": 30}, 205, 3, Rule("AdamW", 0.001429, 0.9, 0.0), id="auto, short: AdamW by the classes"),
         pytest.param({"epochs": 30}, 205, 80, Rule("AdamW", 0.000119, 0.9, 0.0), id="auto, short, 80 classes"),
         pytest.param(
             {"epochs": 600, "batch": 128}, 118287, 80, Rule("SGD", 0.01, 0.9, 0.0), id="auto, the public training: SGD"

@@ -44,14 +44,14 @@ def preemption() -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def deterministic() -> Iterator[None]:
-    """Kernels that give the same bits every time, on the same kind of machine with the same number of threads.
+    """Kernels that give the same bits every time, on one kind of machine and number of threads.
 
     On a GPU the few that have no such form only warn.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     settings: Any = torch.utils.deterministic
-    fill, settings.fill_uninitialized_memory = settings.fill_uninitialized_memory, False  # costs time
+    fill, settings.fill_uninitialized_memory = settings.fill_uninitialized_memory, False  # a debugging aid, and slow
     torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
     try:
         yield
