@@ -27,9 +27,8 @@ _MB = 1e6
 
 @dataclass(frozen=True)
 class Job:
-    """What to run on what. imgsz: side of the square input in pixels."""
+    """What to run on what, apart from the model. imgsz: side of the square input in pixels."""
 
-    model: str
     device: str
     half: bool
     data: str
@@ -60,9 +59,9 @@ class Probe:
     load_seconds: float
     memory: float
 
-    def __init__(self, job: Job, threads: int) -> None:
+    def __init__(self, model: str, job: Job, threads: int) -> None:
         """threads: CPU threads of one forward pass."""
-        self._job = job
+        self._model = model
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
@@ -71,7 +70,7 @@ class Probe:
             env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         )
         try:
-            answer = self._ask(asdict(job))
+            answer = self._ask({"model": model, "job": asdict(job)})
         except BaseException:
             self.close()
             raise
@@ -110,9 +109,9 @@ class Probe:
         code = self._process.wait()
         if code < 0:
             raise ModelError(
-                f"model={self._job.model}: its process was killed by signal {-code}; give the machine more memory"
+                f"model={self._model}: its process was killed by signal {-code}; give the machine more memory"
             )
-        raise RuntimeError(f"benchmark process of {self._job.model} ended with code {code}; see its messages above")
+        raise RuntimeError(f"benchmark process of {self._model} ended with code {code}; see its messages above")
 
 
 def main() -> None:
@@ -120,13 +119,14 @@ def main() -> None:
     questions, answers = sys.stdin, sys.stdout
     sys.stdout = sys.stderr  # what libraries print must not stand between the answers
     try:
-        for answer in _answers(Job(**json.loads(questions.readline())), questions):
+        setup = json.loads(questions.readline())
+        for answer in _answers(setup["model"], Job(**setup["job"]), questions):
             print(json.dumps(answer), file=answers, flush=True)
     except YoloError as error:
         print(json.dumps({"error": type(error).__name__, "message": str(error)}), file=answers, flush=True)
 
 
-def _answers(job: Job, questions: IO[str]) -> Iterator[dict[str, Any]]:
+def _answers(model: str, job: Job, questions: IO[str]) -> Iterator[dict[str, Any]]:
     from yolocore.data import open_dataset
     from yolocore.data.images import decode_image
     from yolocore.runtimes.detector import Timings, open_detector
@@ -139,7 +139,7 @@ def _answers(job: Job, questions: IO[str]) -> Iterator[dict[str, Any]]:
     picture(0)  # the decoder's own memory is no format's
     before = _memory("VmRSS")
     started = time.perf_counter()
-    detector = open_detector(job.model, job.device, job.half)
+    detector = open_detector(model, job.device, job.half)
     yield {"load_seconds": time.perf_counter() - started, "memory": _memory("VmHWM") - before}
 
     for line in questions:

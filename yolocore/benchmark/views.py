@@ -80,7 +80,7 @@ def draw(formats: Figures, title: str, path: Path) -> None:
     names = list(formats)
     colors = [mpl.colormaps["tab10"](i) for i in range(len(names))]
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(13, 3.6), layout="constrained")
+        figure = Figure(figsize=(13, 3.6), layout="tight")
         figure.suptitle(title)
         trade, time, space = figure.subplots(1, 3)
 

@@ -40,14 +40,13 @@ def export(config: ExportConfig, inputs: ExportInputs, out: Path, listener: List
     Raises ModelError for a checkpoint that cannot be read, DataError for a dataset without val images,
     RefusedError when an export does not answer as the checkpoint does. `out` is then as it was before.
     """
-    dataset = open_dataset(inputs.data)
-    digests = {"model": model_digest(inputs.model), "data": dataset.digest}
+    split = open_dataset(inputs.data).split(_SPLIT)
+    if not len(split):
+        raise DataError(f"data={inputs.data}: its split {_SPLIT!r} has no images to compare the export on")
+    digests = {"model": model_digest(inputs.model), "data": split.digest}
     with Step(ExportRecord, config, digests, out) as step:
         if step.finished:
             return step.finished
-        split = dataset.split(_SPLIT)
-        if not len(split):
-            raise DataError(f"data={inputs.data}: its split {_SPLIT!r} has no images to compare the export on")
         model, meta = load_weights(inputs.model)
         meta = meta.model_copy(update={"imgsz": config.imgsz or meta.imgsz})
 

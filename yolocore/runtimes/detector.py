@@ -84,6 +84,7 @@ class LocalDetector:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self.shape = runtime.shape
         self.meta = runtime.meta
         self.timings = Timings()
 

@@ -1,0 +1,158 @@
+"""benchmark: the formats of a model side by side.
+
+1. find each format's file; without an export step's folder, export for the occasion
+2. accuracy: the evaluator over the split, every format at the same square shape
+3. speed and memory: each format in a process of its own, taking turns, with the same number of threads
+4. the table and the picture
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from yolocore.benchmark.probe import Job, Probe
+from yolocore.benchmark.timing import figures, take_turns
+from yolocore.benchmark.views import csv_table, draw, markdown_table, terminal_table
+from yolocore.config import BenchmarkConfig, ExportConfig, ValConfig
+from yolocore.data import open_dataset
+from yolocore.errors import UsageError
+from yolocore.evaluate import check_classes, evaluate
+from yolocore.modes.inputs import BenchmarkInputs, ExportInputs, model_digest
+from yolocore.modes.step import Step
+from yolocore.progress import SILENT, Listener
+from yolocore.records import BenchmarkRecord, BenchmarkRow, ExportRecord
+from yolocore.runtimes.detector import TRITON_SCHEMES, Detector, LocalDetector, engine_versions, open_detector
+from yolocore.store import file_digest
+
+TABLE, SHEET, PICTURE = "benchmark.md", "benchmark.csv", "benchmark.png"
+
+
+def benchmark(
+    config: BenchmarkConfig, inputs: BenchmarkInputs, out: Path, listener: Listener = SILENT
+) -> BenchmarkRecord:
+    """Measure each format: MB, mAP, milliseconds for one image at a time, images per second, MB of memory.
+
+    Milliseconds run from decoded pixels to detections in pixels of the image.
+    Raises UsageError for formats that the model does not have or that cannot be compared, and what opening
+    the model or the dataset raises: a format that fails ends the step, it is never an empty row.
+    """
+    dataset = open_dataset(inputs.data)
+    split = dataset.split(config.split)
+    digests = {"model": model_digest(inputs.model), "data": split.digest}
+    files = _files(config, inputs, digests["model"])
+    digests |= {name: file_digest(path) for name, path in files.items() if name != "torch"}
+    with Step(BenchmarkRecord, config, digests, out) as step, ExitStack() as stack:
+        if step.finished:
+            return step.finished
+        if "onnx" in config.formats and "onnx" not in files:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=step.work)))
+            files["onnx"] = _export(config, inputs, folder / "export", listener)
+        names: tuple[str, ...] = config.formats
+        detectors = {name: open_detector(str(files[name]), config.device, config.half) for name in names}
+        check_classes(next(iter(detectors.values())), dataset, listener)
+        imgsz = _common_size(config, detectors)
+
+        settings = ValConfig(
+            imgsz=imgsz, conf=config.conf, iou=config.iou, max_det=config.max_det, rect=False, split=config.split
+        )
+        rows = []
+        for name, detector in detectors.items():
+            accuracy = evaluate(detector, split, settings, listener)
+            megabytes = files[name].stat().st_size / 1e6
+            rows.append(
+                BenchmarkRow(format=name, megabytes=megabytes, map50_95=accuracy.map50_95, map50=accuracy.map50)
+            )
+
+        threads = len(os.sched_getaffinity(0))
+        job = Job(
+            device=config.device,
+            half=config.half,
+            data=inputs.data,
+            split=config.split,
+            imgsz=imgsz,
+            conf=config.conf,
+            iou=config.iou,
+            max_det=config.max_det,
+        )
+        probes = {name: stack.enter_context(Probe(str(files[name]), job, threads)) for name in names}
+        samples = take_turns(probes, config.images, config.warmup, listener)
+        timings = {
+            name: {
+                **figures(samples[name]),
+                "load_seconds": probe.load_seconds,
+                "memory_mb": probe.memory,
+            }
+            for name, probe in probes.items()
+        }
+        stack.close()
+
+        formats = {row.format: {**row.model_dump(exclude={"format"}), **timings[row.format]} for row in rows}
+        (step.work / TABLE).write_text(markdown_table(formats))
+        (step.work / SHEET).write_text(csv_table(formats))
+        title = f"{Path(inputs.model).name} at {imgsz}x{imgsz}, one image at a time, {threads} threads"
+        draw(formats, title, step.work / PICTURE)
+        for line in terminal_table(formats).splitlines():
+            listener.note(line)
+        return step.publish(
+            metrics={
+                f"{row.format}/{name}": value
+                for row in rows
+                for name, value in row.model_dump(exclude={"format"}).items()
+            },
+            artifacts={},
+            views=(TABLE, SHEET, PICTURE),
+            versions={
+                key: value for name in config.formats for key, value in engine_versions(str(files[name])).items()
+            },
+            timings={
+                "threads": threads,
+                **{f"{name}/{key}": value for name, measured in timings.items() for key, value in measured.items()},
+            },
+            rows=tuple(rows),
+        )
+
+
+def _files(config: BenchmarkConfig, inputs: BenchmarkInputs, digest: str) -> dict[str, Path]:
+    """The file of each format that exists already. digest: the model's."""
+    if inputs.model.startswith(TRITON_SCHEMES):
+        raise UsageError(f"model={inputs.model}: is served; give the checkpoint or the exported model itself")
+    if Path(inputs.model).suffix == ".onnx":
+        if set(config.formats) != {"onnx"} or inputs.exported:
+            raise UsageError(
+                f"model={inputs.model}: is an exported model; give formats=onnx and no exported=, or the checkpoint"
+            )
+        return {"onnx": Path(inputs.model)}
+    files = {"torch": Path(inputs.model)}
+    if inputs.exported and "onnx" in config.formats:
+        record = ExportRecord.load(Path(inputs.exported))
+        if record.inputs["model"] != digest:
+            raise UsageError(f"exported={inputs.exported}: is not of model={inputs.model}; export that model first")
+        files["onnx"] = Path(inputs.exported) / record.artifacts["model"].path
+    return files
+
+
+def _export(config: BenchmarkConfig, inputs: BenchmarkInputs, folder: Path, listener: Listener) -> Path:
+    # Only here, since it brings torch.
+    from yolocore.modes.export import export
+
+    record = export(
+        ExportConfig(imgsz=config.imgsz), ExportInputs(model=inputs.model, data=inputs.data), folder, listener
+    )
+    return folder / record.artifacts["model"].path
+
+
+def _common_size(config: BenchmarkConfig, detectors: Mapping[str, Detector]) -> int:
+    """Side in pixels of the square that all formats are given."""
+    sizes = {}
+    for name, detector in detectors.items():
+        fixed = detector.shape if isinstance(detector, LocalDetector) else None
+        sizes[name] = fixed[0] if fixed else config.imgsz or detector.meta.imgsz
+    wanted = config.imgsz or next(iter(sizes.values()))
+    if set(sizes.values()) != {wanted}:
+        found = ", ".join(f"{name} runs at {size}" for name, size in sizes.items())
+        raise UsageError(f"imgsz={wanted}: {found}; export the model at the size that is to be compared")
+    return wanted
