@@ -264,11 +264,9 @@ def test_deployment_brings_its_own_server_and_takes_it_away(site, tmp_path):
 
 TRANSITIONS = {
     "before the entry": "models.write_entry",
-    "before it is registered": "registry.register",
     "before it is candidate": "registry.nominate",
-    "before it is verified": "_measure",
     "before the pointer": "models.point",
-    "before the server follows": "Control.load",  # the third time; the first two load entries
+    "before the server follows": "Control.load",  # the second time; the first loads the entry
     "before it is champion": "registry.promote",
     "before the record": "_describe",
 }

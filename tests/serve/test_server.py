@@ -166,7 +166,10 @@ def test_broken_candidate_is_refused_and_the_rest_goes_on(tmp_path, serving):
     assert serving.control.ready("finder")
 
 
-@pytest.mark.parametrize("damage", [b"nonsense", None], ids=["damaged model", "missing model"])
+@pytest.mark.parametrize(
+    "damage",
+    [pytest.param(b"nonsense", id="damaged model"), pytest.param(None, id="missing model", marks=pytest.mark.slow)],
+)
 def test_server_that_cannot_start_says_why(tmp_path, triton_home, damage):
     digest = deployed(tmp_path / "repository", write_serving(tmp_path / "serving.onnx"))
     model = tmp_path / "repository" / entry_name("finder", digest) / "1" / "model.onnx"
