@@ -178,3 +178,16 @@ def free_endpoint() -> Endpoint:
         with contextlib.suppress(ServiceError):
             check_ports(endpoint)
             return endpoint
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of built-in data: 20 pictures of 64 pixels for training, 5 for validation."""
+    from yolocore.config import IngestConfig
+    from yolocore.modes.ingest import ingest
+    from yolocore.modes.inputs import IngestInputs
+
+    out = tmp_path_factory.mktemp("shapes") / "data"
+    config = IngestConfig(demo_images=25, demo_imgsz=64, train_fraction=0.8, val_fraction=0.2)
+    ingest(config, IngestInputs(source="demo"), out)
+    return out

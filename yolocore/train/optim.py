@@ -27,8 +27,11 @@ class Rule:
 
 def choose_rule(config: TrainConfig, images: int, classes: int) -> Rule:
     """What the config asks for; `auto` decides by the length of the training and the number of classes."""
-    if config.optimizer != "auto":
-        return Rule(config.optimizer, config.lr0, config.momentum, config.warmup_bias_lr)
+    if config.optimizer == "SGD":
+        return Rule("SGD", config.lr0, config.momentum, config.warmup_bias_lr)
+    if config.optimizer == "AdamW":
+        # Adam's steps are as long as its rate, whatever the gradient: biases must not start high.
+        return Rule("AdamW", config.lr0, config.momentum, 0.0)
     updates = math.ceil(images / max(config.batch, config.nbs)) * config.epochs
     if updates > SHORT_RUN:
         return Rule("SGD", 0.01, 0.9, 0.0)
