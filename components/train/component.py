@@ -63,7 +63,7 @@ def train(
         cos_lr: cosine schedule in place of the linear one
         warmup_epochs: epochs of warm-up
         warmup_momentum: momentum at the start of the warm-up
-        warmup_bias_lr: learning rate of biases at the start of the warm-up
+        warmup_bias_lr: learning rate of biases at the start of the warm-up (SGD)
         nbs: nominal batch: gradients are accumulated up to it
         box: weight of the box loss (CIoU)
         cls: weight of the class loss (binary cross-entropy)
