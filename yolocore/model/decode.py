@@ -28,9 +28,10 @@ def anchor_points(
     """
     centres, sizes = [], []
     for (height, width), stride in zip(shapes, strides, strict=True):
-        # Under tracing the shapes are symbols: only operations that stay in the graph may touch them.
-        x = (torch.arange(width, device=device) + 0.5) * stride
-        y = (torch.arange(height, device=device) + 0.5) * stride
+        # Under tracing the shapes are symbols: only operations that stay in the graph may touch them. A range of
+        # integers plus a Python float would be traced as double, and so would everything after it.
+        x = (torch.arange(width, dtype=torch.float32, device=device) + 0.5) * stride
+        y = (torch.arange(height, dtype=torch.float32, device=device) + 0.5) * stride
         grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
         centres.append(torch.stack((grid_x, grid_y)).flatten(1))
         sizes.append(torch.full_like(grid_x, float(stride)).flatten())

@@ -1,0 +1,26 @@
+"""A small YOLO11 that has learnt nothing and is still sure of what it sees, for tests of exports."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from yolocore.meta import ModelMeta
+from yolocore.model.yolo11 import YOLO11, build
+
+META = ModelMeta(names=("red", "green", "blü"), imgsz=64)
+
+
+def lively_network() -> YOLO11:
+    """Random weights and normalisations under which scores lie all over 0..1, always the same."""
+    torch.manual_seed(0)
+    model = build(META.scale, len(META.names)).eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.running_var, 0.08, 0.25)
+            nn.init.uniform_(module.weight, 0.8, 1.2)
+            nn.init.uniform_(module.bias, -0.2, 0.2)
+    for branch in model.head.cv3:
+        nn.init.zeros_(branch[-1].bias)
+    return model
