@@ -1,0 +1,164 @@
+"""What parity accepts, what it refuses, and what it calls a tie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from yolocore.config import ExportConfig
+from yolocore.detections import Detections
+from yolocore.errors import RefusedError
+from yolocore.export.parity import Candidate, prove
+from yolocore.meta import ModelMeta
+from yolocore.nms import non_max_suppression
+from yolocore.records import ParityRow
+
+CONFIG = ExportConfig(conf=0.25, iou=0.7, max_det=10, parity_iou=0.99, parity_score=0.005)
+META = ModelMeta(names=("a", "b"), imgsz=128)
+IMAGE = np.zeros((128, 128, 3), np.uint8)
+
+#       cx  cy   w   h  class score
+ROWS = [
+    [30, 30, 40, 40, 0, 0.90],
+    [90, 90, 40, 40, 1, 0.60],
+    [90, 30, 30, 50, 0, 0.40],
+]
+
+
+def prediction(rows: list[list[float]]) -> np.ndarray:
+    """(6, N) raw predictions."""
+    table = np.array(rows, np.float32)
+    scores = np.zeros((2, len(rows)), np.float32)
+    scores[table[:, 4].astype(int), np.arange(len(rows))] = table[:, 5]
+    return np.concatenate([table[:, :4].T, scores])
+
+
+class Checkpoint:
+    """A runtime that sees the same in every image."""
+
+    name = "fixed"
+    meta = META
+    shape = None
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        self.prediction = prediction(rows)
+
+    def forward(self, batch: np.ndarray) -> np.ndarray:
+        return np.repeat(self.prediction[None], len(batch), axis=0)
+
+
+def found(rows: list[list[float]], config: ExportConfig = CONFIG) -> Detections:
+    return non_max_suppression(prediction(rows), conf=config.conf, iou=config.iou, max_det=config.max_det)
+
+
+def compare(
+    rows: list[list[float]],
+    answer: Detections,
+    raw: Callable[[np.ndarray], np.ndarray] = lambda same: same,
+    config: ExportConfig = CONFIG,
+) -> ParityRow:
+    checkpoint = Checkpoint(rows)
+    candidate = Candidate("x.onnx", lambda batch: raw(checkpoint.forward(batch)), lambda image: answer)
+    (row,) = prove(checkpoint, [candidate], [("p.jpg", IMAGE), ("q.jpg", IMAGE)], config)
+    return row
+
+
+def moved(index: int, column: int, by: float) -> list[list[float]]:
+    rows = [list(row) for row in ROWS]
+    rows[index][column] += by
+    return rows
+
+
+def test_the_same_model_is_accepted() -> None:
+    row = compare(ROWS, found(ROWS))
+    assert row == ParityRow(
+        model="x.onnx",
+        images=2,
+        boxes=6,
+        unmatched=0,
+        worst_iou=1.0,
+        worst_score=0.0,
+        raw_score=0.0,
+        raw_pixels=0.0,
+    )
+
+
+def test_small_differences_are_accepted_and_told() -> None:
+    answer = found(moved(0, 0, 0.1))
+    answer.scores[1] -= 0.004
+    row = compare(ROWS, answer, lambda raw: raw + np.float32(0.001))
+    assert (row.worst_iou, row.worst_score) == (pytest.approx(0.995, abs=1e-3), pytest.approx(0.004, abs=1e-4))
+    assert (row.raw_score, row.raw_pixels) == (0.001, 0.001)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        pytest.param(moved(0, 0, 1.0), "class 0 and score 0.900 has no equal: best IoU 0.95", id="moved"),
+        pytest.param(moved(0, 2, 2.0), "class 0 and score 0.900 has no equal: best IoU 0.95", id="grown"),
+        pytest.param(moved(1, 4, -1), "class 1 and score 0.600 has no equal: best IoU 0.0000", id="another class"),
+        pytest.param(moved(1, 5, 0.01), "score of a box differs by 0.01, more than parity_score=0.005", id="surer"),
+        pytest.param(ROWS[:2], "the checkpoint's box of class 0 and score 0.400", id="one missing"),
+        pytest.param([*ROWS, [30, 90, 20, 20, 1, 0.5]], "the export's box of class 1 and score 0.500", id="one more"),
+        pytest.param([[9, 9, 9, 9, 0, 0.1]], "the checkpoint's box", id="nothing found"),
+    ],
+)
+def test_other_detections_are_refused(answer: list[list[float]], message: str) -> None:
+    with pytest.raises(RefusedError, match=message) as refused:
+        compare(ROWS, found(answer))
+    assert str(refused.value).startswith("x.onnx: on p.jpg, ")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        pytest.param(lambda p: p + np.float32(0.01), "raw score differs by 0.01, more than parity_score", id="scores"),
+        pytest.param(lambda p: p * np.float32(1.001), "raw box differs by 0.09 pixels, more than 0.08", id="boxes"),
+        pytest.param(lambda p: p * np.float32(np.nan), "raw box differs by nan", id="not a number"),
+        pytest.param(lambda p: p[:, :, 1:], "has the shape .6, 2., not .6, 3.", id="another shape"),
+    ],
+)
+@pytest.mark.parametrize("rows", [ROWS, [[*row[:5], 0.001] for row in ROWS]], ids=["detections", "no detections"])
+def test_other_numbers_are_refused_even_where_nothing_is_detected(rows, raw, message: str) -> None:
+    with pytest.raises(RefusedError, match=message):
+        compare(rows, found(rows), raw)
+
+
+BIG, RIVAL = [60, 60, 50, 50, 0, 0.800], [64, 60, 50, 50, 0, 0.798]  # IoU 0.85: only one of them survives
+
+
+@pytest.mark.parametrize(
+    ("rows", "answer", "unmatched"),
+    [
+        pytest.param([*ROWS, [30, 90, 20, 20, 1, 0.253]], ROWS, 1, id="a score just above conf"),
+        pytest.param([*ROWS, [30, 90, 20, 20, 1, 0.248]], [*ROWS, [30, 90, 20, 20, 1, 0.251]], 1, id="just below"),
+        pytest.param([BIG, RIVAL], [RIVAL], 2, id="two rivals, the other one wins"),
+    ],
+)
+def test_ties_may_fall_either_way(rows, answer, unmatched: int) -> None:
+    assert compare(rows, found(answer)).unmatched == 2 * unmatched
+
+
+@pytest.mark.parametrize("shift", [8.7, 8.9], ids=["kept only by the export", "kept only by the checkpoint"])
+def test_an_overlap_at_the_limit_may_fall_either_way(shift: float) -> None:
+    """IoU 0.704 and 0.697: the one side suppresses where the other does not."""
+    rows = [BIG, [60 + shift, 60, 50, 50, 0, 0.5]]
+    boxes = Detections.merge([found([row]) for row in rows])
+    kept = found(rows)
+    answer = boxes if len(kept) == 1 else boxes[:1]
+    assert compare(rows, answer).unmatched == 2
+
+
+def test_the_last_row_of_a_full_answer_may_be_either_of_two() -> None:
+    rows = [[20, 20, 20, 20, 0, 0.9], [60, 60, 20, 20, 0, 0.503], [100, 100, 20, 20, 0, 0.5]]
+    full = CONFIG.model_copy(update={"max_det": 2})
+    assert compare(rows, found(rows, CONFIG)[np.array([0, 2])], config=full).unmatched == 4
+
+
+def test_a_rival_that_the_checkpoint_does_not_see_is_no_excuse() -> None:
+    """Else a box that drifted would excuse itself."""
+    with pytest.raises(RefusedError, match=r"checkpoint's box of class 0 and score 0\.800 has no equal"):
+        compare([BIG], found([RIVAL]))
