@@ -21,6 +21,13 @@ def raiser(error):
             for cls in error_classes()
         ),
         pytest.param(KeyboardInterrupt(), 130, "yolo x: interrupted", id="Ctrl-C"),
+        pytest.param(
+            ModuleNotFoundError("No module named 'boto3'", name="boto3"),
+            2,
+            "yolo x: error: the package boto3 is not installed; "
+            "install yolocore with the extra of this mode, as in 'yolocore[train]'",
+            id="slim installation",
+        ),
     ],
 )
 def test_an_expected_failure_is_one_line(error, code, line, capsys):

@@ -8,7 +8,7 @@ import tempfile
 import traceback
 from collections.abc import Callable
 
-from yolocore.errors import EXIT_BUG, YoloError
+from yolocore.errors import EXIT_BUG, UsageError, YoloError
 
 
 def exit_code(name: str, action: Callable[[], None]) -> int:
@@ -18,6 +18,10 @@ def exit_code(name: str, action: Callable[[], None]) -> int:
     except YoloError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:  # a slim installation was asked for more than its extra covers
+        remedy = "install yolocore with the extra of this mode, as in 'yolocore[train]'"
+        print(f"{name}: error: the package {error.name} is not installed; {remedy}", file=sys.stderr)
+        return UsageError.exit_code
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
