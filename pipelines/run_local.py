@@ -19,6 +19,7 @@ from yolocore.config import Tree, load_tree
 from yolocore.errors import UsageError, YoloError
 from yolocore.modes.request import nearest, read_keys, validate
 from yolocore.views.ending import exit_code
+from yolocore.views.report import show
 
 
 def main(words: Sequence[str]) -> int:
@@ -33,12 +34,15 @@ def run(params: str = "", root: str = "runs/kubeflow", **keys: str) -> None:
     from pipelines.training import SECTIONS, training
 
     tree = _with_keys(load_tree(params) if params else Tree(), SECTIONS, keys)
-    os.environ["YOLO_PIPELINE"] = f"local-{uuid.uuid4().hex[:12]}"
-    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(Path(root).absolute()))
+    name = f"local-{uuid.uuid4().hex[:12]}"
+    folder = Path(root) / name
+    os.environ["YOLO_PIPELINE"] = name
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(folder.absolute()))
     try:
         training(**arguments(tree, SECTIONS))
     except RuntimeError:  # the step has already printed its one line
         raise YoloError("a step failed; its message stands above") from None
+    show(folder)
 
 
 def _with_keys(tree: Tree, sections: Sequence[str], keys: Mapping[str, str]) -> Tree:

@@ -33,10 +33,18 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.slow
 def test_the_chain_runs_once_and_reruns_what_has_changed(project, triton_home):
+    from mlflow import MlflowClient
+
     project.set(**TINY, deploy={"port": free_endpoint().port})
     assert sorted(ran(project.call("dvc", "repro"))) == sorted(CHAIN)
     records = {mode: load_record(project.folder / "runs" / mode) for mode in CHAIN}
     assert all(record.step == mode for mode, record in records.items())
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{project.folder / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("yolocore").experiment_id])
+    (parent,) = (run for run in runs if run.data.tags["yolo.mode"] == "pipeline")
+    nested = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert sorted(run.data.tags["yolo.key"] for run in nested) == sorted(record.key for record in records.values())
 
     said = project.call("dvc", "repro")
     assert ran(said) == []

@@ -16,9 +16,11 @@ def test_the_pipeline_runs_and_shows_figures_and_pictures(project, triton_home):
 
     keys = {f"{section}_{name}": value for section, settings in TINY.items() for name, value in settings.items()}
     words = [f"{key}={value}" for key, value in {**keys, "deploy_port": free_endpoint().port}.items()]
-    project.call(sys.executable, "-m", "pipelines.run_local", *words)
+    said = project.call(sys.executable, "-m", "pipelines.run_local", *words)
 
-    (run,) = (project.folder / "runs/kubeflow").iterdir()
+    (page,) = (project.folder / "runs/kubeflow").glob("*/report.html")
+    (run,) = (path for path in page.parent.iterdir() if path.is_dir())
+    assert str(page.relative_to(project.folder)) in said
     for mode in CHAIN:
         (folder,) = (path.parent for path in (run / mode).rglob("record.json"))
         record = load_record(folder)

@@ -34,6 +34,13 @@ def test_steps_come_in_the_order_of_the_chain(runs):
     assert [record.step for _, record in finished_steps(runs)] == ["val", "predict"]
 
 
+def test_results_may_lie_deeper_as_kubeflow_puts_them(runs, tmp_path):
+    deeper = tmp_path / "run" / "training-1" / "val"
+    deeper.mkdir(parents=True)
+    (runs / "b").rename(deeper / "evaluation")
+    assert [record.step for _, record in finished_steps(tmp_path / "run")] == ["val"]
+
+
 def test_a_folder_without_results_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match="holds no results; run `dvc repro`"):
         finished_steps(tmp_path)

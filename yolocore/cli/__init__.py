@@ -73,18 +73,9 @@ def _version(words: Sequence[str]) -> None:
 
 def _report(words: Sequence[str]) -> None:
     """Figures of all steps in a folder (default: runs), as text and as a page."""
-    from rich.console import Console
+    from yolocore.views.report import show
 
-    from yolocore.store import write_atomic
-    from yolocore.views import report
-
-    folder = Path(words[0] if words else "runs")
-    steps = report.finished_steps(folder)
-    write_atomic(folder / report.PAGE, report.page(f"Results in {folder}", steps, report.places(folder)))
-    console = Console(highlight=False)
-    console.print(report.table(steps))
-    for name, path in report.places(folder):
-        console.print(f"{name}: {path}", markup=False)
+    show(Path(words[0] if words else "runs"))
 
 
 def _serve(words: Sequence[str]) -> None:

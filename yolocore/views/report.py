@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from yolocore.config import MODES
 from yolocore.errors import DataError
 from yolocore.records import FILE_NAME, Record, load_record
+from yolocore.store import write_atomic
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,11 +34,28 @@ Step = tuple[Path, Record]  # folder and record of a finished step
 
 
 def finished_steps(folder: Path) -> list[Step]:
-    """The steps whose results lie in the folder, in the order of the chain. Raises DataError if there are none."""
-    steps = [(path.parent, load_record(path.parent)) for path in sorted(folder.glob(f"*/{FILE_NAME}"))]
-    if not steps:
+    """The steps whose results lie in the folder, in the order of the chain. Raises DataError if there are none.
+
+    They lie directly below it, or one or two levels down, as Kubeflow puts them.
+    """
+    levels = (sorted(folder.glob(f"{below}/{FILE_NAME}")) for below in ("*", "*/*", "*/*/*"))
+    paths = next(filter(None, levels), [])
+    if not paths:
         raise DataError(f"{folder}: holds no results; run `dvc repro` or one of the modes first")
+    steps = [(path.parent, load_record(path.parent)) for path in paths]
     return sorted(steps, key=lambda step: MODES.index(step[1].step))
+
+
+def show(folder: Path) -> None:
+    """Write the page of all steps in the folder, and print their figures and where everything is."""
+    from rich.console import Console
+
+    steps = finished_steps(folder)
+    write_atomic(folder / PAGE, page(f"Results in {folder}", steps, places(folder)))
+    console = Console(highlight=False)
+    console.print(table(steps))
+    for name, path in places(folder):
+        console.print(f"{name}: {path}", markup=False)
 
 
 def figures(record: Record) -> Iterator[tuple[str, str]]:
