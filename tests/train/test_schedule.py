@@ -50,6 +50,18 @@ def test_warmup(batch: int, rate: float, bias_rate: float, momentum: float) -> N
 
 
 @pytest.mark.parametrize(
+    ("batch", "momentum"),
+    [
+        pytest.param(0, 1.0, id="the first batch replaces what there was"),
+        pytest.param(36, 0.1, id="about the last quarter"),
+        pytest.param(1000, 0.03, id="the network's own"),
+    ],
+)
+def test_norm_momentum(batch: int, momentum: float) -> None:
+    assert schedule().norm_momentum(batch, own=0.03) == pytest.approx(momentum)
+
+
+@pytest.mark.parametrize(
     ("settings", "batches", "epoch", "updates"),
     [
         pytest.param({"batch": 16, "nbs": 64, "warmup_epochs": 0}, 13, 0, [5, 4, 4], id="no batch left over"),

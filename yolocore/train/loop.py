@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.amp import GradScaler
+from torch.nn import BatchNorm2d
 
 from yolocore.config.tree import TrainConfig, ValConfig
 from yolocore.data import Dataset
@@ -69,6 +70,7 @@ class Trainer:
         rule = choose_rule(config, len(self._images), len(meta.names))
         self._schedule = Schedule(config, rule, math.ceil(len(self._images) / config.batch))
         model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self._norms = [(m, float(m.momentum or 0)) for m in model.modules() if isinstance(m, BatchNorm2d)]
         weight_decay = config.weight_decay * config.batch * accumulation(config) / config.nbs
         # bfloat16 has float32's range; only float16's gradients have to be scaled into its own.
         scaler = GradScaler(device.type, enabled=self._half is torch.float16)
@@ -150,6 +152,8 @@ class Trainer:
             group["lr"] = lr
             if "momentum" in group:
                 group["momentum"] = self._schedule.momentum(at)
+        for norm, own in self._norms:
+            norm.momentum = self._schedule.norm_momentum(at, own)
 
     def _update(self, batches: Iterator[Batch]) -> tuple[int, list[float]]:
         """One update from several batches. Returns how many images, and each part of the loss summed over them."""

@@ -45,6 +45,14 @@ class Schedule:
     def momentum(self, batch: int) -> float:
         return self._warm(batch, min(self.config.warmup_momentum, self.rule.momentum), self.rule.momentum)
 
+    def norm_momentum(self, batch: int, own: float) -> float:
+        """Weight of a batch in the running statistics of batch normalisation, whose own momentum is `own`.
+
+        At first they average over about the last quarter of the batches so far. Statistics that start
+        fresh would else lag a hundred batches behind the weights, and validation find nothing meanwhile.
+        """
+        return max(own, 4 / (4 + batch))
+
     def updates(self, epoch: int) -> list[int]:
         """How many batches make each of an epoch's updates.
 
