@@ -156,8 +156,10 @@ class SampleCache:
         return sample
 
     def _read(self, index: int) -> Sample:
-        image = decode_image(self._split.image(index), self._split.names[index])
-        height, width = image.shape[:2]
+        height, width = (int(side) for side in self._split.sizes[index])
+        larger = max(height, width) // self._side
+        reduction = next(factor for factor in (8, 4, 2, 1) if factor <= max(larger, 1))
+        image = decode_image(self._split.image(index), self._split.names[index], reduction)
         gain = self._side / max(height, width)
         if gain < 1:
             shape = max(round(width * gain), 1), max(round(height * gain), 1)
