@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.serve import finder
 from yolocore.detections import Detections
 from yolocore.export.serving import serving_model
 from yolocore.letterbox import Letterbox
@@ -202,3 +205,17 @@ def test_signature_is_what_servers_are_told() -> None:
         ("classes", "tensor(int32)", ["batch", MAX_DET]),
         ("count", "tensor(int32)", ["batch"]),
     ]
+
+
+def test_images_are_rgb(tmp_path: Path) -> None:
+    """Around a network that tells red from green, and where in the image they are."""
+    network = onnx.load(finder.write_network(tmp_path / "finder.onnx"))
+    model = serving_model(network, finder.META, conf=CONF, iou=IOU, max_det=MAX_DET)
+    run = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    images = np.zeros((2, 32, 64, 3), np.uint8)
+    images[0, 8:20, 10:30, 0] = 255
+    images[1, 5:25, 40:60, 1] = 255
+    red, green = answers(run, images)
+    np.testing.assert_allclose(red.boxes, [[10, 8, 30, 20]], atol=1e-3)
+    np.testing.assert_allclose(green.boxes, [[40, 5, 60, 25]], atol=1e-3)
+    assert (red.classes.tolist(), green.classes.tolist()) == ([0], [1])

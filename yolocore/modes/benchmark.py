@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +29,7 @@ from yolocore.runtimes.detector import TRITON_SCHEMES, Detector, LocalDetector, 
 from yolocore.store import file_digest
 
 TABLE, SHEET, PICTURE = "benchmark.md", "benchmark.csv", "benchmark.png"
+_OCCASION = "occasion"  # folder of the export that is made where none is given, and not kept
 
 
 def benchmark(
@@ -40,93 +41,94 @@ def benchmark(
     Raises UsageError for formats that the model does not have or that cannot be compared, and what opening
     the model or the dataset raises: a format that fails ends the step, it is never an empty row.
     """
+    if inputs.model.startswith(TRITON_SCHEMES):
+        raise UsageError(f"model={inputs.model}: is served; give the checkpoint or the exported model itself")
     dataset = open_dataset(inputs.data)
     split = dataset.split(config.split)
     digests = {"model": model_digest(inputs.model), "data": split.digest}
     files = _files(config, inputs, digests["model"])
     digests |= {name: file_digest(path) for name, path in files.items() if name != "torch"}
-    with Step(BenchmarkRecord, config, digests, out) as step, ExitStack() as stack:
+    with Step(BenchmarkRecord, config, digests, out) as step:
         if step.finished:
             return step.finished
         if "onnx" in config.formats and "onnx" not in files:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=step.work)))
-            files["onnx"] = _export(config, inputs, folder / "export", listener)
-        names: tuple[str, ...] = config.formats
-        detectors = {name: open_detector(str(files[name]), config.device, config.half) for name in names}
+            files["onnx"] = _export(config, inputs, step.work / _OCCASION / "export", listener)
+        files = {name: files[name] for name in config.formats}
+        detectors = {name: open_detector(str(path), config.device, config.half) for name, path in files.items()}
         check_classes(next(iter(detectors.values())), dataset, listener)
         imgsz = _common_size(config, detectors)
 
-        settings = ValConfig(
-            imgsz=imgsz, conf=config.conf, iou=config.iou, max_det=config.max_det, rect=False, split=config.split
-        )
         rows = []
+        settings = ValConfig(imgsz=imgsz, conf=config.conf, iou=config.iou, max_det=config.max_det, rect=False)
         for name, detector in detectors.items():
             accuracy = evaluate(detector, split, settings, listener)
             megabytes = files[name].stat().st_size / 1e6
             rows.append(
                 BenchmarkRow(format=name, megabytes=megabytes, map50_95=accuracy.map50_95, map50=accuracy.map50)
             )
-
+        lasting = {row.format: row.model_dump(exclude={"format"}) for row in rows}
         threads = len(os.sched_getaffinity(0))
-        job = Job(
-            device=config.device,
-            half=config.half,
-            data=inputs.data,
-            split=config.split,
-            imgsz=imgsz,
-            conf=config.conf,
-            iou=config.iou,
-            max_det=config.max_det,
-        )
-        probes = {name: stack.enter_context(Probe(str(files[name]), job, threads)) for name in names}
-        samples = take_turns(probes, config.images, config.warmup, listener)
-        timings = {
-            name: {
-                **figures(samples[name]),
-                "load_seconds": probe.load_seconds,
-                "memory_mb": probe.memory,
-            }
-            for name, probe in probes.items()
-        }
-        stack.close()
+        passing = _speed(config, inputs, files, imgsz, threads, listener)
 
-        formats = {row.format: {**row.model_dump(exclude={"format"}), **timings[row.format]} for row in rows}
+        formats = {name: lasting[name] | passing[name] for name in files}
+        title = f"{Path(inputs.model).name} at {imgsz}x{imgsz}, one image at a time, {threads} threads"
         (step.work / TABLE).write_text(markdown_table(formats))
         (step.work / SHEET).write_text(csv_table(formats))
-        title = f"{Path(inputs.model).name} at {imgsz}x{imgsz}, one image at a time, {threads} threads"
         draw(formats, title, step.work / PICTURE)
         for line in terminal_table(formats).splitlines():
             listener.note(line)
+        shutil.rmtree(step.work / _OCCASION, ignore_errors=True)
         return step.publish(
-            metrics={
-                f"{row.format}/{name}": value
-                for row in rows
-                for name, value in row.model_dump(exclude={"format"}).items()
-            },
+            metrics=_flat(lasting),
             artifacts={},
             views=(TABLE, SHEET, PICTURE),
-            versions={
-                key: value for name in config.formats for key, value in engine_versions(str(files[name])).items()
-            },
-            timings={
-                "threads": threads,
-                **{f"{name}/{key}": value for name, measured in timings.items() for key, value in measured.items()},
-            },
+            versions={key: value for path in files.values() for key, value in engine_versions(str(path)).items()},
+            timings={"threads": threads, **_flat(passing)},
             rows=tuple(rows),
         )
 
 
+def _speed(
+    config: BenchmarkConfig,
+    inputs: BenchmarkInputs,
+    files: Mapping[str, Path],
+    imgsz: int,
+    threads: int,
+    listener: Listener,
+) -> dict[str, dict[str, float]]:
+    """Milliseconds, images per second and memory of each format."""
+    job = Job(
+        device=config.device,
+        half=config.half,
+        data=inputs.data,
+        split=config.split,
+        imgsz=imgsz,
+        conf=config.conf,
+        iou=config.iou,
+        max_det=config.max_det,
+    )
+    with ExitStack() as stack:
+        probes = {name: stack.enter_context(Probe(str(path), job, threads)) for name, path in files.items()}
+        samples = take_turns(probes, config.images, config.warmup, listener)
+        return {
+            name: {**figures(samples[name]), "load_seconds": probe.load_seconds, "memory_mb": probe.memory}
+            for name, probe in probes.items()
+        }
+
+
+def _flat(formats: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    return {f"{name}/{key}": value for name, figures in formats.items() for key, value in figures.items()}
+
+
 def _files(config: BenchmarkConfig, inputs: BenchmarkInputs, digest: str) -> dict[str, Path]:
-    """The file of each format that exists already. digest: the model's."""
-    if inputs.model.startswith(TRITON_SCHEMES):
-        raise UsageError(f"model={inputs.model}: is served; give the checkpoint or the exported model itself")
+    """The file of each wanted format that exists already. digest: the model's."""
     if Path(inputs.model).suffix == ".onnx":
         if set(config.formats) != {"onnx"} or inputs.exported:
             raise UsageError(
                 f"model={inputs.model}: is an exported model; give formats=onnx and no exported=, or the checkpoint"
             )
         return {"onnx": Path(inputs.model)}
-    files = {"torch": Path(inputs.model)}
+    files = {"torch": Path(inputs.model)} if "torch" in config.formats else {}
     if inputs.exported and "onnx" in config.formats:
         record = ExportRecord.load(Path(inputs.exported))
         if record.inputs["model"] != digest:
