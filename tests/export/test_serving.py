@@ -132,7 +132,9 @@ def test_letterbox_is_the_numpy_one(height: int, width: int) -> None:
     wanted = Letterbox.fit((height, width), (IMGSZ, IMGSZ)).apply(image)
     levels = canvas[0].transpose(1, 2, 0) * 255
     np.testing.assert_allclose(levels, np.rint(levels), atol=1e-4, err_msg="the network sees whole grey levels")
-    assert np.abs(np.rint(levels) - wanted.astype(int)).max() <= 1  # OpenCV resizes in fixed point
+    difference = np.abs(np.rint(levels) - wanted.astype(int))
+    assert difference.max() <= 1
+    assert difference.mean() < 0.02  # OpenCV's weights of columns are multiples of 1/2048; ours are exact
 
 
 @settings(max_examples=40, deadline=None)
