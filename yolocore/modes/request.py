@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,19 +94,21 @@ def read_request(mode: str, keys: Mapping[str, Any]) -> Request:
 
     settings: dict[str, Any] = {}
     pipeline = str(keys.get("pipeline") or os.environ.get("YOLO_PIPELINE") or "")
+    if not re.fullmatch(r"[\w.:/-]*", pipeline):
+        raise UsageError(f"pipeline={pipeline!r}: a name has letters, digits, and any of . : / _ -")
     if keys.get("params"):
         tree = load_tree(str(keys["params"]))
-        settings = getattr(tree, mode).model_dump()
+        settings = dict(getattr(tree, mode))
         if not pipeline:
             from yolocore.lineage.runs import pipeline_of
 
             pipeline = pipeline_of(tree)
+    settings |= {key: value for key, value in keys.items() if key in config_class.model_fields}
+    inputs = {key: value for key, value in keys.items() if key in inputs_class.model_fields}
     return Request(
         mode=mode,
-        config=validate(
-            config_class, {**settings, **{k: v for k, v in keys.items() if k in config_class.model_fields}}
-        ),
-        inputs=validate(inputs_class, {k: v for k, v in keys.items() if k in inputs_class.model_fields}),
+        config=validate(config_class, settings),
+        inputs=validate(inputs_class, inputs),
         out=Path(keys.get("out") or f"runs/{mode}"),
         pipeline=pipeline,
     )
