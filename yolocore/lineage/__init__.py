@@ -1,0 +1,1 @@
+"""Lineage in MLflow: steps as runs, deployed models in the registry."""
