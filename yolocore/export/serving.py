@@ -109,7 +109,7 @@ class _Placement(NamedTuple):
 
 def _letterbox(graph: _Graph, image: str, imgsz: int, canvas: str) -> _Placement:
     """uint8 (B, H, W, 3) → float32 (B, 3, imgsz, imgsz) in 0..1 under the name `canvas`."""
-    # Sizes in double, as Python computes them: one that rounds the other way would move every box.
+    # In double, where a quotient of pixels that is no whole number never looks like one to Ceil.
     source = graph.Shape(image, start=1, end=3)
     source_sides = graph.Cast(source, to=TensorProto.DOUBLE)
     longest = graph.ReduceMax(source_sides, keepdims=0)
