@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from yolocore.data.labels import Instance, Problem
 from yolocore.data.sources import Sample
-from yolocore.errors import StorageError
+from yolocore.media import VideoFile
 
 NAMES = ("ellipse", "rectangle", "triangle", "star")
 VIDEO, TRACKS = "video/demo.mp4", "video/gt.txt"
@@ -142,29 +142,25 @@ def write_video(folder: Path, side: int, seed: int) -> None:
     turn = rng.uniform(-0.03, 0.03, _VIDEO_OBJECTS)  # radians a frame
 
     rows: list[str] = []
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _FRAME_RATE, (width, height))
-    for frame in range(_FRAMES):
-        image = background.copy()
-        shapes = [
-            _travelled(shape, travel[i] + frame * speed[i], shape.angle + frame * turn[i], (width, height))
-            for i, shape in enumerate(starts)
-        ]
-        owner = np.zeros((height, width), np.int64)
-        areas = []
-        for identity, shape in enumerate(shapes, start=1):
-            mask = _paint(image, shape)
-            owner[mask >= 128] = identity
-            areas.append(int((mask >= 128).sum()))
-        for identity, (shape, area) in enumerate(zip(shapes, areas, strict=True), start=1):
-            x1, y1, x2, y2 = shape.box()
-            visible = (owner == identity).sum() / area
-            rows.append(
-                f"{frame + 1},{identity},{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f},1,{shape.category},{visible:.2f}"
-            )
-        writer.write(_with_grain(rng, image))
-    writer.release()
-    if not path.is_file() or path.stat().st_size == 0:
-        raise StorageError(f"{path}: the video could not be written; free space or choose another out=")
+    with VideoFile(path, _FRAME_RATE, (width, height)) as video:
+        for frame in range(_FRAMES):
+            image = background.copy()
+            shapes = [
+                _travelled(shape, travel[i] + frame * speed[i], shape.angle + frame * turn[i], (width, height))
+                for i, shape in enumerate(starts)
+            ]
+            owner = np.zeros((height, width), np.int64)
+            areas = []
+            for identity, shape in enumerate(shapes, start=1):
+                mask = _paint(image, shape)
+                owner[mask >= 128] = identity
+                areas.append(int((mask >= 128).sum()))
+            for identity, (shape, area) in enumerate(zip(shapes, areas, strict=True), start=1):
+                x1, y1, x2, y2 = shape.box()
+                visible = (owner == identity).sum() / area
+                box = f"{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f}"
+                rows.append(f"{frame + 1},{identity},{box},1,{shape.category},{visible:.2f}")
+            video.write(_with_grain(rng, image))
     (folder / TRACKS).write_text("\n".join(rows) + "\n")
 
 
