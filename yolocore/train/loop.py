@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 from torch.amp import GradScaler
-from torch.nn import BatchNorm2d
+from torch.nn import BatchNorm2d, Module
 
 from yolocore.config.tree import TrainConfig, ValConfig
 from yolocore.data import Dataset
@@ -70,7 +71,7 @@ class Trainer:
         rule = choose_rule(config, len(self._images), len(meta.names))
         self._schedule = Schedule(config, rule, math.ceil(len(self._images) / config.batch))
         model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self._norms = [(m, float(m.momentum or 0)) for m in model.modules() if isinstance(m, BatchNorm2d)]
+        self._fresh_norms = [(m, float(m.momentum or 0)) for m in model.modules() if _is_fresh(m)]
         weight_decay = config.weight_decay * config.batch * accumulation(config) / config.nbs
         # bfloat16 has float32's range; only float16's gradients have to be scaled into its own.
         scaler = GradScaler(device.type, enabled=self._half is torch.float16)
@@ -152,7 +153,7 @@ class Trainer:
             group["lr"] = lr
             if "momentum" in group:
                 group["momentum"] = self._schedule.momentum(at)
-        for norm, own in self._norms:
+        for norm, own in self._fresh_norms:
             norm.momentum = self._schedule.norm_momentum(at, own)
 
     def _update(self, batches: Iterator[Batch]) -> tuple[int, list[float]]:
@@ -223,3 +224,10 @@ class Trainer:
         for batch in val_loader.epoch(0):
             sums += self._loss(self.state.ema.model, batch)[1] * len(batch.images)
         return dict(zip(PARTS, (sums / len(self._val_images)).tolist(), strict=True))
+
+
+def _is_fresh(module: Module) -> TypeGuard[BatchNorm2d]:
+    """A normalisation that has seen no images yet; those of a checkpoint know theirs."""
+    if not isinstance(module, BatchNorm2d) or module.running_mean is None or module.running_var is None:
+        return False
+    return not module.running_mean.any() and bool((module.running_var == 1).all())
