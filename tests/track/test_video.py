@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -84,9 +85,16 @@ def test_an_object_that_hides_comes_back_as_itself(film: Film, bright, tmp_path:
     assert not (tmp_path / VIDEO_FILE).exists()
 
 
+def motion_jpeg(path: Path) -> cv2.VideoWriter:
+    """A writer of 320 × 240 pixels in a form that can be read when it is cut off."""
+    # FFmpeg asks for its log level once in a process; other tests need it to be the one that media.py sets.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    return cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (320, 240))
+
+
 def test_a_video_that_ends_before_its_time_is_told_of(bright, tmp_path: Path) -> None:
     torn, heard = tmp_path / "torn.avi", Heard()
-    writer = cv2.VideoWriter(str(torn), cv2.VideoWriter.fourcc(*"MJPG"), 30, (320, 240))
+    writer = motion_jpeg(torn)
     noise = np.random.default_rng(0)
     for _ in range(30):
         writer.write(noise.integers(0, 255, (240, 320, 3), np.uint8))
@@ -99,7 +107,7 @@ def test_a_video_that_ends_before_its_time_is_told_of(bright, tmp_path: Path) ->
 
 def test_a_video_without_a_frame_is_refused(bright, tmp_path: Path) -> None:
     empty = tmp_path / "empty.avi"
-    writer = cv2.VideoWriter(str(empty), cv2.VideoWriter.fourcc(*"MJPG"), 30, (320, 240))
+    writer = motion_jpeg(empty)
     writer.write(np.zeros((240, 320, 3), np.uint8))
     writer.release()
     head = empty.read_bytes()
