@@ -5,12 +5,14 @@ import sys
 import pytest
 
 from yolocore import YOLO
+from yolocore.config import IngestConfig, TrainConfig
 from yolocore.modes import run
 from yolocore.modes.request import read_request
 from yolocore.records import load_record
 
-INGEST = {"demo_images": 24, "demo_imgsz": 64}
-TRAIN = {"epochs": 1, "imgsz": 64, "batch": 8, "workers": 0, "device": "cpu"}
+# Every key is stated, so that no door rests on a default and params.yaml decides nothing that the others don't know.
+INGEST = IngestConfig(demo_images=24, demo_imgsz=64).model_dump()
+TRAIN = TrainConfig(epochs=1, imgsz=64, batch=8, workers=0, device="cpu").model_dump()
 
 
 def by_python(project, mode, keys):
