@@ -21,9 +21,9 @@ def run(request: Request, listener: Listener | None = None) -> Record:
     from yolocore.lineage.runs import track
     from yolocore.progress import SILENT, Listeners
 
-    # OpenMP's threads spin for milliseconds while they wait, and starve the neighbours that share their cores. With a
-    # short spin a training step takes on two idle cores what it takes anyway at imgsz 320 (374 ms; asleep at once:
-    # 468), and on busy ones a small part of it. Read when torch is first loaded.
+    # OpenMP's threads spin for milliseconds while they wait. On an overloaded machine they hold the cores that the
+    # thread they wait for needs. A short spin costs an idle machine nothing that was measurable; sleeping at once
+    # cost 40 % of the images per second. Beside other work all three vary severalfold. Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     listener = listener or SILENT
     with track(
