@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Task = Literal["detect"]
+Task = Literal["detect", "segment", "pose", "classify", "obb"]
 Scale = Literal["n", "s", "m", "l", "x"]
+TASKS: tuple[Task, ...] = get_args(Task)
+KeypointShape = tuple[int, Literal[2, 3]]  # how many, and whether each has x y or x y visibility
 
 
 class ModelMeta(BaseModel):
@@ -24,3 +26,10 @@ class ModelMeta(BaseModel):
     names: tuple[str, ...] = Field(..., min_length=1, description="class names in the order of their indices")
     imgsz: int = Field(640, ge=32, description="side in pixels of the images it was trained at")
     stride: int = Field(32, ge=1, description="coarsest stride: input sides are multiples of it")
+    keypoints: KeypointShape | None = Field(None, description="pose only: how many keypoints, and numbers of each")
+
+    @model_validator(mode="after")
+    def _keypoints_of_poses(self) -> Self:
+        if (self.task == "pose") != (self.keypoints is not None):
+            raise ValueError("keypoints belong to the task pose, and to it alone")
+        return self

@@ -12,10 +12,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Rooms from the ground up. A room imports from its own storey and those below it.
 STOREYS = [
-    {"errors", "progress"},
+    {"errors", "progress", "meta"},
     {"config"},
     {"store"},
-    {"records", "meta", "detections", "boxes", "letterbox", "nms", "media", "draw"},
+    {"records", "detections", "masks", "boxes", "rotated", "letterbox", "nms", "media", "draw"},
     {"model", "data", "runtimes"},
     {"train", "evaluate", "predict", "export", "benchmark", "track", "serve", "lineage"},
     {"modes", "views"},

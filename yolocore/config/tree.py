@@ -10,12 +10,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from yolocore.config.base import Section, option
 from yolocore.errors import UsageError
+from yolocore.meta import Task
+
+
+def _not_zero(batch: int) -> int:
+    if batch == 0:
+        raise ValueError("a batch has at least one image; -1 chooses the size by the memory")
+    return batch
+
 
 ImageSize = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
+Batch = Annotated[int, Field(ge=-1), AfterValidator(_not_zero)]
+Optimizer = Literal["auto", "SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSProp"]
 ExportFormat = Literal["onnx"]
 BenchmarkFormat = Literal["torch", "onnx"]
 
@@ -25,6 +35,7 @@ IOU = "overlap (IoU) above which non-maximum suppression drops the lower-scored 
 MAX_DET = "most detections kept per image"
 IMGSZ = "longest side of the network's input in pixels; empty: the model's own"
 SPLIT = "split of the dataset that is used"
+TASK = "task that the model must be for; empty: whichever it is for"
 
 
 class PipelineConfig(Section):
@@ -49,14 +60,19 @@ class IngestConfig(Section):
 
 
 class TrainConfig(Section):
-    """Train a detector, from scratch or from a checkpoint."""
+    """Train a model, from scratch or from a checkpoint."""
 
+    task: Task | None = option(None, TASK)
     epochs: int = option(100, "passes over the training images", ge=1)
-    batch: int = option(16, "images per step", ge=1)
+    batch: Batch = option(16, "images per step, over all processes; -1: as many as memory holds")
     imgsz: ImageSize = option(640, "side of the training images in pixels")
-    patience: int = option(100, "epochs without a better val mAP50-95 before training stops; 0: never", ge=0)
+    patience: int = option(100, "epochs without a better fitness on val before training stops; 0: never", ge=0)
     seed: int = option(0, "seed of weights, order and augmentation", ge=0)
-    optimizer: Literal["auto", "SGD", "AdamW"] = option("auto", "auto: AdamW for short runs, SGD for long ones")
+    fraction: float = option(1.0, "share of the training images that is used", gt=0, le=1)
+    classes: tuple[int, ...] | None = option(None, "learn only objects of these class indices; empty: all")
+    single_cls: bool = option(False, "learn all objects as one class")
+    freeze: int = option(0, "layers from the input on that keep their weights", ge=0)
+    optimizer: Optimizer = option("auto", "auto: AdamW for short runs, SGD for long ones")
     lr0: float = option(0.01, "initial learning rate (ignored by optimizer=auto)", gt=0)
     lrf: float = option(0.01, "final learning rate as a share of the initial one", gt=0, le=1)
     momentum: float = option(0.937, "SGD momentum, or Adam's beta1", ge=0, lt=1)
@@ -69,8 +85,18 @@ class TrainConfig(Section):
     box: float = option(7.5, "weight of the box loss (CIoU)", ge=0)
     cls: float = option(0.5, "weight of the class loss (binary cross-entropy)", ge=0)
     dfl: float = option(1.5, "weight of the distribution focal loss", ge=0)
+    pose: float = option(12.0, "weight of the keypoint loss", ge=0)
+    kobj: float = option(1.0, "weight of the loss of keypoints' visibility", ge=0)
+    cls_pw: float = option(0.0, "weigh classes by their inverse frequency to this power; 0: alike", ge=0, le=1)
+    dropout: float = option(0.0, "classify: share of features dropped before the last layer", ge=0, lt=1)
+    multi_scale: float = option(
+        0.0, "largest change of a batch's image size as a share of imgsz, either way", ge=0, lt=1
+    )
+    rect: bool = option(False, "batches of images of like shape, each padded to a rectangle; without mosaic and mixup")
     mosaic: float = option(1.0, "probability of a mosaic of four images", ge=0, le=1)
-    close_mosaic: int = option(10, "last epochs without mosaic", ge=0)
+    close_mosaic: int = option(10, "last epochs without mosaic, mixup and copy-paste", ge=0)
+    mixup: float = option(0.0, "probability of blending two pictures", ge=0, le=1)
+    copy_paste: float = option(0.0, "segment: probability of pasting an image's objects, mirrored, into it", ge=0, le=1)
     degrees: float = option(0.0, "largest rotation in degrees, either way", ge=0, le=180)
     translate: float = option(0.1, "largest shift as a share of the image", ge=0, le=1)
     scale: float = option(0.5, "largest zoom, in and out, as a share", ge=0, lt=1)
@@ -81,7 +107,12 @@ class TrainConfig(Section):
     hsv_v: float = option(0.4, "largest change of brightness as a share", ge=0, le=1)
     fliplr: float = option(0.5, "probability of a left-right flip", ge=0, le=1)
     flipud: float = option(0.0, "probability of an upside-down flip", ge=0, le=1)
+    crop: float = option(0.08, "classify: smallest share of an image's area that a random crop shows", gt=0, le=1)
+    erasing: float = option(0.4, "classify: probability of erasing a random rectangle", ge=0, le=1)
     amp: bool = option(True, "mixed precision where the hardware has it")
+    resume: bool = option(
+        False, "go on with the interrupted training in out, and refuse to begin another", machine=True
+    )
     device: str = option("auto", DEVICE, machine=True)
     workers: int = option(2, "threads that prepare batches; 0: none ahead of the main one", machine=True, ge=0, le=64)
 
@@ -89,6 +120,7 @@ class TrainConfig(Section):
 class ValConfig(Section):
     """Measure a model on a dataset."""
 
+    task: Task | None = option(None, TASK)
     split: str = option("val", SPLIT)
     imgsz: ImageSize | None = option(None, IMGSZ)
     batch: int = option(16, "images per forward pass", ge=1)
@@ -102,6 +134,7 @@ class ValConfig(Section):
 class PredictConfig(Section):
     """Find objects in images and videos."""
 
+    task: Task | None = option(None, TASK)
     conf: float = option(0.25, CONF, ge=0, lt=1)
     iou: float = option(0.7, IOU, gt=0, le=1)
     max_det: int = option(300, MAX_DET, ge=1)

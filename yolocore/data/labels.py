@@ -77,25 +77,38 @@ class Instance:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """The true objects of an image.
+    """The true objects of an image, in pixels of the original image.
 
-    classes: (n,) int64 indices into the dataset's names. boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of
-    the original image.
+    classes: (n,) int64 indices into the dataset's names. boxes: (n, 4) float32, x1 y1 x2 y2.
+    polygons: for each object its outline as parts (k, 2) float32 x y; none where it has no outline.
+    keypoints: (n, k, 3) float32 x y visibility (0: not labelled, 1: hidden, 2: visible), or None.
+    corners: (n, 4, 2) float32, the corners of a rotated box in order round it, or None.
     """
 
     classes: npt.NDArray[np.int64]
     boxes: npt.NDArray[np.float32]
+    polygons: tuple[tuple[npt.NDArray[np.float32], ...], ...] | None = None
+    keypoints: npt.NDArray[np.float32] | None = None
+    corners: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.classes)
 
     @classmethod
     def from_json(cls, content: bytes | memoryview) -> Labels:
-        """Read what `labels_json` wrote."""
+        """Read what `labels_json` wrote. Keypoints and corners are columns only where every object has them."""
         objects = json.loads(bytes(content))["objects"]
+        parts = [[np.array(part, np.float32).reshape(-1, 2) for part in o.get("polygons", ())] for o in objects]
+        keypoints = [o["keypoints"] for o in objects if "keypoints" in o]
+        corners = [o["corners"] for o in objects if "corners" in o]
         return cls(
             np.array([o["class"] for o in objects], np.int64),
             np.array([o["box"] for o in objects], np.float32).reshape(-1, 4),
+            tuple(map(tuple, parts)) if any(parts) else None,
+            np.array(keypoints, np.float32).reshape(len(objects), -1, 3)
+            if objects and len(keypoints) == len(objects)
+            else None,
+            np.array(corners, np.float32).reshape(-1, 4, 2) if objects and len(corners) == len(objects) else None,
         )
 
 

@@ -22,11 +22,16 @@ class Runtime(Protocol):
     meta: ModelMeta
     shape: tuple[int, int] | None
 
-    def forward(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def forward(self, batch: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], ...]:
         """Run the network.
 
         batch: (B, 3, H, W) float32 RGB in 0..1; H and W multiples of `meta.stride`.
-        Returns (B, 4 + nc, N) float32: box centre x, y, width, height in pixels of the input, then the
-        score of each class in 0..1, for the N = H*W*(1/8² + 1/16² + 1/32²) anchor points.
+        Returns float32 arrays, by the task of `meta`:
+        classify: the probabilities (B, nc).
+        others: predictions (B, 4 + nc + e, N) of the N = H*W*(1/8² + 1/16² + 1/32²) anchor points: box centre
+        x, y, width, height in pixels of the input, each class's score in 0..1, then what the task adds: detect
+        nothing; segment 32 mask coefficients; pose x y in pixels (and visibility in 0..1) of each keypoint; obb
+        the angle in radians, its box being the one before rotation.
+        segment: besides, the prototypes (B, 32, H/4, W/4) that the coefficients weigh.
         """
         ...
