@@ -90,7 +90,7 @@ class TrainConfig(Section):
     cls_pw: float = option(0.0, "weigh classes by their inverse frequency to this power; 0: alike", ge=0, le=1)
     dropout: float = option(0.0, "classify: share of features dropped before the last layer", ge=0, lt=1)
     multi_scale: float = option(
-        0.0, "largest change of a batch's image size as a share of imgsz, either way", ge=0, lt=1
+        0.0, "largest change of a batch's size in pixels, as a share of imgsz", ge=0, lt=1
     )
     rect: bool = option(False, "batches of images of like shape, each padded to a rectangle; without mosaic and mixup")
     mosaic: float = option(1.0, "probability of a mosaic of four images", ge=0, le=1)
@@ -111,7 +111,7 @@ class TrainConfig(Section):
     erasing: float = option(0.4, "classify: probability of erasing a random rectangle", ge=0, le=1)
     amp: bool = option(True, "mixed precision where the hardware has it")
     resume: bool = option(
-        False, "go on with the interrupted training in out, and refuse to begin another", machine=True
+        False, "go on with the interrupted training; refuse to begin another", machine=True
     )
     device: str = option("auto", DEVICE, machine=True)
     workers: int = option(2, "threads that prepare batches; 0: none ahead of the main one", machine=True, ge=0, le=64)
