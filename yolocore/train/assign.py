@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from yolocore.data.loader import Batch
 
 TOPK = 10
 ALPHA = 0.5
@@ -33,11 +37,25 @@ class Targets:
     image: (n,) int64 index of the object's image in the batch.
     classes: (n,) int64.
     boxes: (n, 4) float32, x1 y1 x2 y2 in pixels of the network's input.
+
+    The rest is None where the task has no use for it.
+    masks: (b, h/4, w/4) int16, in each pixel 1 + the number of the object among those of its image, or 0.
+    keypoints: (n, k, 3) float32, x y in pixels, and 0 for a point that is not labelled, else 1 or 2.
+    rotated: (n, 5) float32, centre x y, width, height in pixels, angle in radians.
     """
 
     image: Tensor
     classes: Tensor
     boxes: Tensor
+    masks: Tensor | None = None
+    keypoints: Tensor | None = None
+    rotated: Tensor | None = None
+
+    @classmethod
+    def of(cls, batch: Batch, device: torch.device) -> Targets:
+        """The objects of a loader's batch, on a device."""
+        columns = {field.name: getattr(batch, field.name) for field in fields(cls)}
+        return cls(**{n: None if c is None else torch.from_numpy(c).to(device) for n, c in columns.items()})
 
 
 @dataclass(frozen=True)
