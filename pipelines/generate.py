@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.form import Parameter, parameters
-from yolocore.config import MODES, section_class
+from yolocore.config import section_class
 from yolocore.modes.request import INPUTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,7 +72,7 @@ def main() -> None:
 def components() -> dict[Path, str]:
     """Every generated file of components/ with its content."""
     files = {}
-    for mode in MODES:
+    for mode in WIRING:
         folder = ROOT / "components" / mode
         files[folder / "component.py"] = component_source(mode)
         files[folder / "README.md"] = component_page(mode)

@@ -82,6 +82,14 @@ class TrainRecord(Record):
     mode: ClassVar[str] = "train"
     epochs: int = Field(description="epochs that ran")
     best_epoch: int = Field(description="epoch (from 1) of the best weights")
+    fitness: float = Field(description="the figure by which epochs are compared, of the best weights on val")
+
+
+class TuneRecord(Record):
+    mode: ClassVar[str] = "tune"
+    trials: int = Field(description="trainings")
+    best_trial: int = Field(description="number (from 1) of the one with the highest fitness")
+    best: dict[str, float] = Field(description="its values of the settings that were searched")
 
 
 class ValRecord(Record):

@@ -17,7 +17,7 @@ STOREYS = [
     {"store"},
     {"records", "detections", "masks", "boxes", "rotated", "letterbox", "nms", "media", "draw"},
     {"model", "data", "runtimes"},
-    {"train", "evaluate", "predict", "export", "benchmark", "track", "serve", "lineage"},
+    {"train", "evaluate", "predict", "export", "benchmark", "track", "serve", "lineage", "tune"},
     {"modes", "views"},
     {"cli", "api", "component"},
     {"components"},
@@ -29,6 +29,7 @@ STOREY = {room: height for height, rooms in enumerate(STOREYS) for room in rooms
 HOMES = {
     "torch": {"yolocore/model", "yolocore/train", "yolocore/export", "yolocore/runtimes/torch.py"},
     "mlflow": {"yolocore/lineage"},
+    "optuna": {"yolocore/tune"},
     "kfp": {"components", "pipelines"},
     "tritonclient": {"yolocore/runtimes/triton.py", "yolocore/serve"},
     "dvc": set(),

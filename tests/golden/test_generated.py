@@ -9,7 +9,6 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipelines import generate
-from yolocore.config import MODES
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPILED = sorted((ROOT / "pipelines/compiled").glob("*.yaml"))
@@ -54,7 +53,7 @@ def test_every_field_of_the_form_is_described(path):
     assert not undescribed
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", generate.WIRING)
 def test_a_component_runs_in_its_modes_own_image(mode):
     component = getattr(importlib.import_module(f"components.{mode}.component"), mode)
     container = component.component_spec.implementation.container

@@ -89,9 +89,7 @@ class TrainConfig(Section):
     kobj: float = option(1.0, "weight of the loss of keypoints' visibility", ge=0)
     cls_pw: float = option(0.0, "weigh classes by their inverse frequency to this power; 0: alike", ge=0, le=1)
     dropout: float = option(0.0, "classify: share of features dropped before the last layer", ge=0, lt=1)
-    multi_scale: float = option(
-        0.0, "largest change of a batch's size in pixels, as a share of imgsz", ge=0, lt=1
-    )
+    multi_scale: float = option(0.0, "largest change of a batch's size in pixels, as a share of imgsz", ge=0, lt=1)
     rect: bool = option(False, "batches of images of like shape, each padded to a rectangle; without mosaic and mixup")
     mosaic: float = option(1.0, "probability of a mosaic of four images", ge=0, le=1)
     close_mosaic: int = option(10, "last epochs without mosaic, mixup and copy-paste", ge=0)
@@ -110,11 +108,34 @@ class TrainConfig(Section):
     crop: float = option(0.08, "classify: smallest share of an image's area that a random crop shows", gt=0, le=1)
     erasing: float = option(0.4, "classify: probability of erasing a random rectangle", ge=0, le=1)
     amp: bool = option(True, "mixed precision where the hardware has it")
-    resume: bool = option(
-        False, "go on with the interrupted training; refuse to begin another", machine=True
-    )
+    resume: bool = option(False, "go on with the interrupted training; refuse to begin another", machine=True)
     device: str = option("auto", DEVICE, machine=True)
     workers: int = option(2, "threads that prepare batches; 0: none ahead of the main one", machine=True, ge=0, le=64)
+
+
+class TuneConfig(TrainConfig):
+    """Search the settings of training: many short trainings, each with other ones."""
+
+    trials: int = option(50, "trainings, those with the given settings and the failed ones included", ge=1)
+    search: tuple[str, ...] = option(
+        (
+            "lr0",
+            "momentum",
+            "weight_decay",
+            "warmup_epochs",
+            "box",
+            "cls",
+            "dfl",
+            "hsv_s",
+            "hsv_v",
+            "translate",
+            "scale",
+        ),
+        "settings of training that are searched; the others keep the values given here",
+        min_length=1,
+    )
+    optimizer: Optimizer = option("AdamW", "not auto, which would ignore the learning rates that are tried")
+    lr0: float = option(0.002, "initial learning rate of the first training", gt=0)
 
 
 class ValConfig(Section):
@@ -217,6 +238,7 @@ class Tree(Section):
     pipeline: PipelineConfig = PipelineConfig()
     ingest: IngestConfig = IngestConfig()
     train: TrainConfig = TrainConfig()
+    tune: TuneConfig = TuneConfig()
     val: ValConfig = ValConfig()
     predict: PredictConfig = PredictConfig()
     export: ExportConfig = ExportConfig()

@@ -34,6 +34,10 @@ class TrainInputs(Section):
     )
 
 
+class TuneInputs(TrainInputs):
+    """What every one of the trainings is given."""
+
+
 class ValInputs(Section):
     model: str = _required("checkpoint, exported model, or triton://host:port/name")
     data: str = _required("ingested dataset, or a dataset.yaml in YOLO form")

@@ -28,6 +28,7 @@ from yolocore.modes.inputs import (
     PredictInputs,
     TrackInputs,
     TrainInputs,
+    TuneInputs,
     ValInputs,
 )
 from yolocore.store import json_digest
@@ -35,6 +36,7 @@ from yolocore.store import json_digest
 INPUTS: dict[str, type[Section]] = {
     "ingest": IngestInputs,
     "train": TrainInputs,
+    "tune": TuneInputs,
     "val": ValInputs,
     "predict": PredictInputs,
     "export": ExportInputs,
