@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolocore.letterbox import FILL, Letterbox, rect_shape, to_tensor_batch
+from yolocore.letterbox import FILL, Letterbox, centre_crop, rect_shape, to_tensor_batch
 
 side = st.integers(8, 3000)
 
@@ -81,3 +81,46 @@ def test_tensor_batch_is_rgb_planes_in_unit_range():
     expected = np.stack(canvases)[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     assert batch.flags.c_contiguous
     np.testing.assert_array_equal(batch, expected)
+
+
+@given(side, side)
+def test_points_come_back_where_they_were(height, width):
+    box = Letterbox.fit((height, width), (640, 640))
+    points = np.array([[[0, 0, 1], [width, height, 0.5], [width / 3, height / 2, 0]]], np.float32)
+    placed = points * np.float32([*box.gain, 1]) + np.float32([*box.offset, 0])
+    np.testing.assert_allclose(box.restore_points(placed), points, atol=0.01 * max(1, *1 / np.array(box.gain)))
+
+
+@pytest.mark.parametrize("angle", [0, 0.4, np.pi / 2, 2.5], ids=["upright", "turned", "on its side", "obtuse"])
+def test_a_rotated_box_comes_back_as_it_was(angle):
+    box = Letterbox.fit((333, 500), (640, 640))
+    across = np.hypot(box.gain[0] * np.sin(angle), box.gain[1] * np.cos(angle))
+    along = np.hypot(box.gain[0] * np.cos(angle), box.gain[1] * np.sin(angle))
+    placed = np.array([[*(np.array([200, 100]) * box.gain + box.offset), 90 * along, 30 * across, angle]], np.float32)
+    np.testing.assert_allclose(box.restore_rotated(placed), [[200, 100, 90, 30, angle]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("source", "side", "kept"),
+    [
+        pytest.param((64, 64), 64, (0, 0, 64, 64), id="as it is"),
+        pytest.param((64, 128), 64, (0, 32, 64, 64), id="the middle of a wide one"),
+        pytest.param((101, 64), 64, (18, 0, 64, 64), id="an odd border is thinner at the top"),
+    ],
+)
+def test_centre_crop_keeps_the_middle(source, side, kept):
+    image = np.random.default_rng(0).integers(0, 255, (*source, 3), dtype=np.uint8)
+    top, left, height, width = kept
+    np.testing.assert_array_equal(centre_crop(image, side), image[top : top + height, left : left + width])
+
+
+@given(side, side, st.sampled_from([32, 224]))
+def test_a_crop_has_its_size_whatever_the_image(height, width, side):
+    image = np.broadcast_to(np.uint8(7), (height, width, 3))
+    crop = centre_crop(image, side)
+    assert crop.shape == (side, side, 3) and (crop == 7).all()
+
+
+def test_a_reduced_crop_has_no_patterns_of_fine_texture():
+    checkerboard = np.repeat(255 * (np.indices((448, 448)).sum(axis=0) % 2)[..., None], 3, axis=2).astype(np.uint8)
+    assert np.ptp(centre_crop(checkerboard, 100).astype(int)) < 60

@@ -1,4 +1,4 @@
-"""The letterbox: fit an image into the network's canvas without distortion, and map boxes back.
+"""The letterbox: fit an image into the network's canvas without distortion, and map what is found back.
 
 One set of numbers (`Letterbox`) decides the resize, the grey border and the way back, so that they can
 not disagree. The in-graph form of the served model computes the same numbers and is tested equal.
@@ -62,12 +62,55 @@ class Letterbox:
             cv2.resize(image, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)
         return canvas
 
+    @property
+    def offset(self) -> tuple[int, int]:
+        """x y of the image's corner on the canvas."""
+        return self.pad_left, self.pad_top
+
+    @property
+    def gain(self) -> tuple[float, float]:
+        """Pixels of the canvas per pixel of the source, along x and y: rounding makes them differ a little."""
+        return self.size[1] / self.source[1], self.size[0] / self.source[0]
+
     def restore(self, boxes: Boxes) -> Boxes:
         """(n, 4) xyxy in canvas pixels → source pixels, clipped to the source image."""
-        offset = np.array([self.pad_left, self.pad_top] * 2, boxes.dtype)
-        # Rounding to whole pixels made the two gains differ a little.
-        gain_y, gain_x = (new / old for new, old in zip(self.size, self.source, strict=True))
-        return clip((boxes - offset) / np.array([gain_x, gain_y] * 2, boxes.dtype), self.source)
+        offset, gain = (np.array(pair * 2, boxes.dtype) for pair in (self.offset, self.gain))
+        return clip((boxes - offset) / gain, self.source)
+
+    def restore_points(self, points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(…, 2 or more) x y … in canvas pixels → source pixels, the other numbers as they are."""
+        restored = points.copy()
+        restored[..., :2] = (points[..., :2] - np.array(self.offset, np.float32)) / np.array(self.gain, np.float32)
+        return restored
+
+    def restore_rotated(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(n, 5) xywhr in canvas pixels → source pixels, of the same angle.
+
+        The two gains differ by less than a pixel over the whole image, which would turn and skew a box by less
+        than its corners are known: its sides take the gain of their direction.
+        """
+        restored = self.restore_points(boxes)
+        cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
+        gain_x, gain_y = self.gain
+        restored[:, 2] *= np.hypot(cos / gain_x, sin / gain_y)
+        restored[:, 3] *= np.hypot(sin / gain_x, cos / gain_y)
+        return restored
+
+
+def centre_crop(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """(h, w, 3) → (side, side, 3): the middle of the image, whose shorter side becomes `side`. For classifiers.
+
+    Bilinear where that enlarges; where it reduces, means over areas, without which fine texture turns into
+    patterns that no training image had.
+    """
+    height, width = image.shape[:2]
+    shorter = min(height, width)
+    size = side * width // shorter, side * height // shorter
+    if size != (width, height):
+        method = cv2.INTER_AREA if side < shorter else cv2.INTER_LINEAR
+        image = cv2.resize(image, size, interpolation=method).astype(np.uint8, copy=False)
+    left, top = ((length - side) // 2 for length in size)
+    return np.ascontiguousarray(image[top : top + side, left : left + side])
 
 
 def rect_shape(source: tuple[int, int], imgsz: int, stride: int = 32, pad: float = 0.0) -> tuple[int, int]:
