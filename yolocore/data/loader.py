@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from yolocore.config.tree import TrainConfig
 from yolocore.data.augment import Sample, augment
 from yolocore.data.dataset import Split
 from yolocore.data.images import decode_image
+from yolocore.meta import Task
 
 # The other three pictures of a mosaic are drawn from this many before it in the epoch's order: random
 # enough, since the order is, and a cache of as many images then serves data that does not fit in memory.
@@ -38,23 +39,45 @@ PREFETCH = 2  # batches in the making beside the one in use
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pictures, and the objects in them as one table.
+    """Pictures, and the objects in them as one table; the objects of a picture are consecutive rows.
 
-    images: (b, s, s, 3) uint8, RGB.
+    images: (b, h, w, 3) uint8, RGB.
     image: (n,) int64 index in the batch. classes: (n,) int64. boxes: (n, 4) float32 xyxy pixels.
+    masks (segment): (b, h/4, w/4) int16, in each pixel 1 + the row of its object among those of its picture,
+    0 where there is none; a smaller object lies on top of a larger one.
+    keypoints (pose): (n, K, 3) float32 x y in pixels and visibility (0 not labelled or outside, 1 hidden, 2 visible).
+    rotated (obb): (n, 5) float32 x y w h in pixels, angle in radians.
+    classify: one row a picture, whose box is the whole of it.
     """
 
     images: npt.NDArray[np.uint8]
     image: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int64]
     boxes: npt.NDArray[np.float32]
+    masks: npt.NDArray[np.int16] | None = None
+    keypoints: npt.NDArray[np.float32] | None = None
+    rotated: npt.NDArray[np.float32] | None = None
 
 
 class TrainLoader:
-    """Batches of the training split. A context manager: it owns the worker threads."""
+    """Batches of a split for a task. A context manager: it owns the worker threads.
 
-    def __init__(self, split: Split, config: TrainConfig) -> None:
+    flip_idx: which keypoint each keypoint becomes in a mirror image; empty: none changes.
+    share: (rank, ranks) of processes that divide every batch; each gets its own run of the batch's pictures.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        config: TrainConfig,
+        task: Task = "detect",
+        flip_idx: Sequence[int] = (),
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         self._config = config
+        self._task = task
+        self._flip_idx = tuple(flip_idx)
+        self._rank, self._ranks = share
         self._images = len(split)
         self._cache = SampleCache(split, config.imgsz, int(free_memory() * CACHE_SHARE))
         # Without workers the main thread waits while the one thread works: nothing runs beside it.
@@ -83,7 +106,7 @@ class TrainLoader:
         order = np.random.default_rng((self._config.seed, epoch)).permutation(self._images)
         waiting: deque[_Pending] = deque()
         for positions in np.array_split(np.arange(self._images), len(self))[start:]:
-            waiting.append(self._submit(order, epoch, positions))
+            waiting.append(self._submit(order, epoch, np.array_split(positions, self._ranks)[self._rank]))
             if len(waiting) > self._prefetch:
                 yield waiting.popleft().result()
         while waiting:
