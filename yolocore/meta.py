@@ -9,7 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Task = Literal["detect", "segment", "pose", "classify", "obb"]
 Scale = Literal["n", "s", "m", "l", "x"]
 TASKS: tuple[Task, ...] = get_args(Task)
+SCALES: tuple[Scale, ...] = get_args(Scale)
 KeypointShape = tuple[int, Literal[2, 3]]  # how many, and whether each has x y or x y visibility
+
+# What stands behind yolo11n in the name of an architecture, for each task.
+SUFFIXES: dict[Task, str] = {"detect": "", "segment": "-seg", "pose": "-pose", "classify": "-cls", "obb": "-obb"}
+ARCHITECTURES: dict[str, tuple[Scale, Task]] = {
+    f"yolo11{scale}{suffix}": (scale, task) for task, suffix in SUFFIXES.items() for scale in SCALES
+}
+
+
+def architecture(name: str) -> tuple[Scale, Task] | None:
+    """The size and the task that a name such as yolo11n-seg stands for; None for any other name."""
+    return ARCHITECTURES.get(name)
 
 
 class ModelMeta(BaseModel):

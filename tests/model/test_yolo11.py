@@ -67,7 +67,7 @@ def test_gives_raw_maps_in_training_and_predictions_otherwise(nano, size):
     height, width = size
     images = torch.rand(2, 3, height, width)
     with torch.no_grad():
-        predictions = nano(images)
+        (predictions,) = nano(images)
         maps = nano.train()(images)
     nano.eval()
     assert [tuple(m.shape) for m in maps] == [(2, 144, height // s, width // s) for s in (8, 16, 32)]
@@ -84,14 +84,14 @@ def test_fused_copy_computes_the_same_and_leaves_the_model_alone(nano):
     images = torch.rand(2, 3, 96, 128)
     names = list(nano.state_dict())
     with torch.no_grad():
-        torch.testing.assert_close(fuse(nano)(images), nano(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(fuse(nano)(images)[0], nano(images)[0], rtol=1e-4, atol=1e-4)
     assert list(nano.state_dict()) == names
 
 
 def test_memory_layout_changes_nothing(nano):
     images = torch.rand(2, 3, 96, 128)
     planes, interleaved = fuse(nano), fuse(nano).to(memory_format=torch.channels_last)
-    torch.testing.assert_close(interleaved(images), planes(images), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(interleaved(images)[0], planes(images)[0], rtol=1e-4, atol=1e-4)
 
 
 def test_predictions_made_for_inference_do_not_stand_in_the_way_of_gradients(nano):
@@ -99,7 +99,7 @@ def test_predictions_made_for_inference_do_not_stand_in_the_way_of_gradients(nan
     with torch.inference_mode():
         nano(images)
     images.requires_grad_()
-    nano(images).sum().backward()
+    nano(images)[0].sum().backward()
     assert images.grad is not None
 
 
@@ -128,4 +128,4 @@ def test_exports_with_dynamic_shapes(nano, exported, shape):
     images = torch.rand(batch, 3, height, width)
     (found,) = exported.run(None, {"images": images.numpy()})
     with torch.inference_mode():
-        np.testing.assert_allclose(found, nano(images), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(found, nano(images)[0], rtol=1e-4, atol=1e-4)

@@ -156,3 +156,17 @@ class Concat(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         return torch.cat(maps, 1)
+
+
+class Proto(nn.Module):
+    """Prototypes of masks, at twice the resolution of the input."""
+
+    def __init__(self, c: int, prototypes: int) -> None:
+        super().__init__()
+        self.cv1 = Conv(c, c, 3)
+        self.upsample = nn.ConvTranspose2d(c, c, 2, 2)
+        self.cv2 = Conv(c, c, 3)
+        self.cv3 = Conv(c, prototypes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.cv3(self.cv2(self.upsample(self.cv1(x))))

@@ -1,4 +1,4 @@
-"""From the network's raw numbers to boxes: the one decoding, shared by the head and by the loss.
+"""From the network's raw numbers to boxes and keypoints: the one decoding, shared by the heads and by the losses.
 
 An anchor point predicts, for each of its box's four sides, a distribution over distances of
 0, 1, …, REG_MAX - 1 strides; the distance is the distribution's mean.
@@ -10,6 +10,7 @@ faster so than with the bins last, and nothing has to be transposed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -45,7 +46,43 @@ def decode_boxes(logits: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
     centres: (2, a) pixels. strides: (a,) pixels.
     Returns (…, 4, a) x1 y1 x2 y2 in pixels.
     """
+    before, after = _distances(logits, strides)
+    return torch.cat((centres - before, centres + after), -2)
+
+
+def decode_rotated(logits: Tensor, angles: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
+    """Rotated boxes: the distances are measured along the axes of the box, from the anchor point.
+
+    logits, centres, strides: as in `decode_boxes`. angles: (…, 1, a) radians.
+    Returns (…, 5, a): centre x, y, width, height in pixels before rotation, angle in radians.
+    """
+    before, after = _distances(logits, strides)
+    x, y = ((after - before) / 2).split((1, 1), -2)  # from the anchor point to the centre, in the box's own axes
+    cos, sin = angles.cos(), angles.sin()
+    offset = torch.cat((x * cos - y * sin, x * sin + y * cos), -2)
+    return torch.cat((centres + offset, before + after, angles), -2)
+
+
+def decode_angles(raw: Tensor) -> Tensor:
+    """Angles in radians, from -π/4 to 3π/4: a half turn, for a rectangle turned by more is another such one."""
+    return (raw.sigmoid() - 0.25) * math.pi
+
+
+def decode_keypoints(raw: Tensor, centres: Tensor, strides: Tensor, dims: int) -> Tensor:
+    """Keypoints, each relative to its anchor point's cell and in half strides.
+
+    raw: (…, K * dims, a), of each keypoint x, y and, where dims is 3, the logit of its visibility.
+    centres: (2, a) pixels. strides: (a,) pixels.
+    Returns (…, K * dims, a): x, y in pixels, and the probability that the point is visible.
+    """
+    points, *visibility = raw.unflatten(-2, (-1, dims)).split((2, 1)[: dims - 1], -2)
+    points = (2 * points - 0.5) * strides + centres  # the cell's corner lies half a stride before its centre
+    return torch.cat((points, *(logit.sigmoid() for logit in visibility)), -2).flatten(-3, -2)
+
+
+def _distances(logits: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
+    """(…, 2, a) left and top, and (…, 2, a) right and bottom, in pixels."""
     probability = logits.unflatten(-2, (4, REG_MAX)).softmax(-2)
     bins = torch.arange(REG_MAX, dtype=probability.dtype, device=probability.device)
     before, after = ((bins @ probability) * strides).split((2, 2), -2)
-    return torch.cat((centres - before, centres + after), -2)
+    return before, after

@@ -13,8 +13,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from yolocore.errors import UsageError
+from yolocore.meta import KeypointShape, Scale, Task
 from yolocore.model.blocks import C2PSA, SPPF, C3k2, Concat, Conv
-from yolocore.model.head import Detect
+from yolocore.model.head import OBB, Classify, Detect, Pose, Segment
 
 
 class Scaling(NamedTuple):
@@ -32,7 +33,7 @@ class Scaling(NamedTuple):
         return max(round(n * self.depth), 1)
 
 
-SCALES = {
+SCALES: dict[Scale, Scaling] = {
     "n": Scaling(0.50, 0.25, 1024, False),
     "s": Scaling(0.50, 0.50, 1024, False),
     "m": Scaling(0.50, 1.00, 512, True),
@@ -42,7 +43,9 @@ SCALES = {
 PREVIOUS = -1
 
 
-def _layers(scale: Scaling, nc: int) -> list[tuple[Sequence[int], nn.Module]]:
+def _layers(
+    scale: Scaling, nc: int, task: Task, keypoints: KeypointShape | None
+) -> list[tuple[Sequence[int], nn.Module]]:
     """The network as (where the input comes from, module) rows; a row's index is its name in checkpoints."""
     c = {base: scale.channels(base) for base in (64, 128, 256, 512, 1024)}
     n = scale.repeats(2)
@@ -54,8 +57,7 @@ def _layers(scale: Scaling, nc: int) -> list[tuple[Sequence[int], nn.Module]]:
     def upsample() -> nn.Upsample:
         return nn.Upsample(scale_factor=2.0, mode="nearest")
 
-    return [
-        # backbone
+    backbone: list[tuple[Sequence[int], nn.Module]] = [
         (before, Conv(3, c[64], 3, 2)),  # 0, stride 2
         (before, Conv(c[64], c[128], 3, 2)),  # 1, stride 4
         (before, c3k2(c[128], c[256], expansion=0.25)),
@@ -65,6 +67,11 @@ def _layers(scale: Scaling, nc: int) -> list[tuple[Sequence[int], nn.Module]]:
         (before, c3k2(c[512], c[512], c3k=True)),  # 6
         (before, Conv(c[512], c[1024], 3, 2)),  # 7, stride 32
         (before, c3k2(c[1024], c[1024], c3k=True)),
+    ]
+    if task == "classify":  # it sees the whole image at the end anyway, without pyramid pooling
+        return [*backbone, (before, C2PSA(c[1024], n)), (before, Classify(nc, c[1024]))]
+    return [
+        *backbone,
         (before, SPPF(c[1024])),
         (before, C2PSA(c[1024], n)),  # 10
         # neck: top-down, then bottom-up
@@ -80,33 +87,42 @@ def _layers(scale: Scaling, nc: int) -> list[tuple[Sequence[int], nn.Module]]:
         (before, Conv(c[512], c[512], 3, 2)),
         ((PREVIOUS, 10), Concat()),
         (before, c3k2(c[512] + c[1024], c[1024], c3k=True)),  # 22, stride 32
-        ((16, 19, 22), Detect(nc, (c[256], c[512], c[1024]))),
+        ((16, 19, 22), _head(task, nc, (c[256], c[512], c[1024]), keypoints)),
     ]
 
 
-class YOLO11(nn.Module):
-    """The detector. In training its output is the raw maps, otherwise the decoded predictions."""
+def _head(task: Task, nc: int, channels: Sequence[int], keypoints: KeypointShape | None) -> Detect:
+    if keypoints is not None:
+        return Pose(nc, channels, keypoints)
+    return {"detect": Detect, "segment": Segment, "obb": OBB}[task](nc, channels)
 
-    def __init__(self, scale: str, nc: int) -> None:
+
+class YOLO11(nn.Module):
+    """The network of one task. In training its output is the raw numbers, otherwise the decoded predictions."""
+
+    def __init__(self, scale: Scale, nc: int, task: Task = "detect", keypoints: KeypointShape | None = None) -> None:
+        """keypoints: of the task pose, which needs them, and of no other."""
         super().__init__()
         self.scale = scale
-        sources, modules = zip(*_layers(SCALES[scale], nc), strict=True)
+        self.task = task
+        self.keypoints = keypoints
+        sources, modules = zip(*_layers(SCALES[scale], nc, task, keypoints), strict=True)
         self._sources: tuple[Sequence[int], ...] = sources
         self._kept = {index for row in sources for index in row}
         self.model = nn.ModuleList(modules)
 
     @property
-    def head(self) -> Detect:
+    def head(self) -> Detect | Classify:
         head = self.model[-1]
-        assert isinstance(head, Detect)
+        assert isinstance(head, Detect | Classify)
         return head
 
     @property
     def nc(self) -> int:
         return self.head.nc
 
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """images: (b, 3, h, w) RGB in 0..1, h and w multiples of 32. Returns what `Detect.forward` says."""
+    def raw(self, images: Tensor) -> list[Tensor]:
+        """images: (b, 3, h, w) RGB in 0..1, h and w multiples of 32. Returns what the head's `forward` says."""
         outputs: dict[int, Tensor] = {PREVIOUS: images}
         for index, (sources, module) in enumerate(zip(self._sources, self.model, strict=True)):
             inputs = [outputs[source] for source in sources]
@@ -116,14 +132,18 @@ class YOLO11(nn.Module):
                 outputs[index] = output
         return output
 
-    def forward(self, images: Tensor) -> Tensor | list[Tensor]:
-        """Raw maps (see `maps`) in training; otherwise (b, 4 + nc, a) decoded as `Detect.decode` says."""
-        maps = self.maps(images)
-        return maps if self.training else self.head.decode(maps)
+    def forward(self, images: Tensor) -> tuple[Tensor, ...] | list[Tensor]:
+        """What `raw` returns in training; otherwise predictions as the head's `decode` says."""
+        raw = self.raw(images)
+        return raw if self.training else self.head.decode(raw)
 
 
-def build(scale: str, nc: int) -> YOLO11:
-    """A YOLO11 with fresh weights. Raises UsageError for a scale that there is not."""
+def build(scale: str, nc: int, task: Task = "detect", keypoints: KeypointShape | None = None) -> YOLO11:
+    """A YOLO11 with fresh weights. Raises UsageError for a scale that there is not, and for a task pose without
+    keypoints or another one with them.
+    """
     if scale not in SCALES:
         raise UsageError(f"scale={scale!r}: YOLO11 has the sizes {', '.join(SCALES)}")
-    return YOLO11(scale, nc)
+    if (task == "pose") != (keypoints is not None):
+        raise UsageError(f"keypoints={keypoints}: the task {task} takes {'some' if task == 'pose' else 'none'}")
+    return YOLO11(scale, nc, task, keypoints)
