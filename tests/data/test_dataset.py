@@ -54,7 +54,7 @@ def test_names_decide_the_digest(yolo_folder):
         (lambda root: (root / "labels/train/a.txt").write_text("0 .9 .9 .5 .5"), "a.txt:1: the box .* is outside"),
         (lambda root: (root / "images/train/a.jpg").write_bytes(b"\xff\xd8"), "a.jpg: .* can be decoded"),
         (lambda root: (root / "dataset.yaml").write_text("names: [a]"), "names no splits; ingest it first"),
-        (lambda root: (root / "dataset.yaml").unlink(), "neither a dataset.yaml nor a classes.txt"),
+        (lambda root: (root / "dataset.yaml").unlink(), "no dataset of a known form; looked for yolo: a yaml"),
     ],
     ids=["class out of range", "box outside", "broken image", "no splits", "no description"],
 )

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from yolocore.data import open_dataset
 from yolocore.data.images import check_image
 from yolocore.data.labels import Instance, labels_json
+from yolocore.data.legend import Legend
 from yolocore.data.shards import Entry, ShardSplit, partition, write_manifest, write_split
 from yolocore.errors import DataError
 from yolocore.store import bytes_digest
@@ -170,7 +171,7 @@ def test_a_damaged_manifest_is_named(tmp_path, text):
 def test_a_dataset_of_shards(tmp_path, entries):
     found = entries(NAMES)
     manifest = write_manifest(
-        ["cat"],
+        Legend(("cat",)),
         {"train": write_split(found[:3], tmp_path, 10**9), "val": write_split(found[3:], tmp_path, 10**9)},
         ["boxes"],
         tmp_path,

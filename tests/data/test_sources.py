@@ -21,7 +21,7 @@ def found(source, name):
     sample = next(sample for sample in source.samples if sample.name == name)
     instances, problems = source.annotate(sample, SIZE)
     assert not problems
-    return [(source.names[i.category], i.box) for i in check(instances, SIZE, source.names)[0]]
+    return [(source.legend.names[i.category], i.box) for i in check(instances, SIZE, source.legend.names)[0]]
 
 
 def by_split(source):
@@ -48,7 +48,7 @@ def test_yolo_descriptions(yolo_folder, description):
     root = yolo_folder({"train/a": ROW, "train/b": "", "val/c": ROW}, **description)
     (root / "train.txt").write_text("./images/train/a.jpg\nimages/train/b.jpg\n\n")
     source = open_source(root)
-    assert source.names == ("cat", "dog")
+    assert source.legend.names == ("cat", "dog")
     assert by_split(source) == {"train": ["a.jpg", "b.jpg"], "val": ["c.jpg"]}
     assert found(source, "a.jpg") == [("cat", BOX)]
     assert found(source, "b.jpg") == []
@@ -129,7 +129,7 @@ def test_bad_yolo_rows(yolo_folder, row, kind, words):
     root = yolo_folder({"train/a": ROW + row, "val/b": ""})
     source = open_source(root)
     instances, problems = source.annotate(source.samples[0], SIZE)
-    problems += check(instances, SIZE, source.names)[1]
+    problems += check(instances, SIZE, source.legend.names)[1]
     assert [problem.kind for problem in problems] == [kind]
     assert str(problems[0]).startswith("labels/train/a.txt:2: ")
     assert words in str(problems[0])
@@ -145,7 +145,7 @@ def test_keypoints_and_rotated_boxes_of_real_datasets(shared):
     for sample in source.samples:
         instances, problems = source.annotate(sample, (1024, 1024))
         assert not problems
-        assert check(instances, (1024, 1024), source.names)[1] == []
+        assert check(instances, (1024, 1024), source.legend.names)[1] == []
         assert all(len(instance.polygons[0]) == 8 for instance in instances)
 
 
@@ -226,7 +226,7 @@ def test_coco_layouts(coco_folder, files, images):
         (f"{images[0]}/a.jpg", f"{images[1]}/b.jpg"),
     )
     source = open_source(root)
-    assert source.names == ("cat", "dog")
+    assert source.legend.names == ("cat", "dog")
     assert by_split(source) == {"train": ["a.jpg"], "val": ["b.jpg"]}
     assert all(sample.path.is_file() for sample in source.samples)
     assert found(source, "a.jpg") == found(source, "b.jpg") == [("cat", BOX)]
@@ -286,7 +286,7 @@ def test_bad_coco_objects(coco_folder, row, kind):
 )
 def test_bad_coco_files(coco_folder, files, words):
     with pytest.raises(DataError, match=words):
-        open_source(coco_folder(files, ("a.jpg",)), "coco")
+        open_source(coco_folder(files, ("a.jpg",)), ("coco",))
 
 
 # --- VOC ----------------------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def voc_folder(tmp_path, jpeg):
 def test_voc_boxes_count_pixels_from_one(voc_folder):
     root = voc_folder({"a": OBJECT.format("cat", 16, 11, 45, 30) + OBJECT.format("ant", 1, 1, 60, 40)})
     source = open_source(root)
-    assert source.names == ("ant", "cat")
+    assert source.legend.names == ("ant", "cat")
     assert by_split(source) == {None: ["a.jpg"]}
     assert found(source, "a.jpg") == [("cat", BOX), ("ant", (0, 0, 60, 40))]
 
@@ -353,7 +353,7 @@ def test_bad_voc_files(voc_folder):
 
 def test_bccd_has_its_own_split(shared):
     source = open_source(shared / "data" / "bccd")
-    assert source.names == ("Platelets", "RBC", "WBC")
+    assert source.legend.names == ("Platelets", "RBC", "WBC")
     assert {split: len(names) for split, names in by_split(source).items()} == {"train": 205, "val": 87, "test": 72}
 
 
@@ -379,7 +379,7 @@ def test_a_folder_of_two_forms(yolo_folder):
     (root / "annotations" / "instances_train.json").write_text(json.dumps(coco()))
     with pytest.raises(DataError, match="yolo or coco; say which with format=yolo"):
         open_source(root)
-    assert open_source(root, "coco").names == ("cat", "dog")
+    assert open_source(root, ("coco",)).legend.names == ("cat", "dog")
 
 
 def test_two_descriptions(yolo_folder):

@@ -1,7 +1,8 @@
 """A dataset as everybody else sees it: class names and splits of images with labels.
 
-It is opened from the folder that `ingest` wrote (manifest and shards) or straight from a plain YOLO
-folder. Both give the same images, labels and digests, so that a model can be trained from either.
+It is opened from the folder that `ingest` wrote (manifest and shards) or straight from a plain folder, in
+YOLO form or of class folders. Both give the same images, labels and digests, so that a model can be trained
+from either.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import numpy.typing as npt
 
 from yolocore.data.images import image_size
 from yolocore.data.labels import HARMLESS, Labels, check, labels_json
+from yolocore.data.legend import NEEDS, Legend, in_order, tasks_for
 from yolocore.data.shards import MANIFEST, Manifest, ShardSplit, dataset_digest, split_digest
-from yolocore.data.sources import Sample, Source, open_source
+from yolocore.data.sources import PLAIN, Sample, Source, open_source
 from yolocore.errors import DataError
+from yolocore.meta import KeypointShape, Task
 from yolocore.store import bytes_digest
 
 _THREADS = 8  # reading headers waits for the disk more than for the processor
@@ -47,28 +50,49 @@ class Split(Protocol):
 
 
 class Dataset:
-    """Class names and splits. `split` opens one; opening the dataset itself reads next to nothing."""
+    """Classes and splits. `split` opens one; opening the dataset itself reads next to nothing."""
 
     def __init__(
-        self, path: Path, names: Sequence[str], splits: Mapping[str, Callable[[], Split]], digest: str | None = None
+        self,
+        path: Path,
+        legend: Legend,
+        splits: Mapping[str, Callable[[], Split]],
+        annotations: Sequence[str],
+        digest: str,
     ) -> None:
-        """digest: the dataset's where it is known already."""
         self.path = path
-        self.names = tuple(names)
+        self.legend = legend
         self._openers = dict(splits)
-        self._known_digest = digest
+        self._known = tuple(annotations), digest
         self._opened: dict[str, Split] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.legend.names
+
+    @property
+    def keypoints(self) -> KeypointShape | None:
+        """How many keypoints an object has and the numbers that the source gives for each; None without any."""
+        return self.legend.keypoints
+
+    @property
+    def flip_idx(self) -> tuple[int, ...]:
+        """For each keypoint the one that takes its place in a mirrored image; empty without keypoints."""
+        return self.legend.flip_idx
 
     @property
     def splits(self) -> tuple[str, ...]:
         return tuple(self._openers)
 
-    @cached_property
+    @property
+    def annotations(self) -> tuple[str, ...]:
+        """Kinds of labels that any object has, of boxes, polygons, keypoints and corners; or classes alone."""
+        return self._known[0]
+
+    @property
     def digest(self) -> str:
-        """'sha256:…' over class names and the splits' digests."""
-        if self._known_digest:
-            return self._known_digest
-        return dataset_digest(self.names, {name: self.split(name).digest for name in self.splits})
+        """'sha256:…' over the legend and the splits' digests."""
+        return self._known[1]
 
     def split(self, name: str) -> Split:
         """Raises DataError for a name that the dataset does not have."""
@@ -78,9 +102,46 @@ class Dataset:
             self._opened[name] = self._openers[name]()
         return self._opened[name]
 
+    def check_task(self, task: Task, keypoints: KeypointShape | None = None) -> None:
+        """Make sure that the labels serve a task; keypoints: the shape that the model has, if it is known.
+
+        Raises DataError when they do not.
+        """
+        kinds, what = NEEDS[task]
+        if not set(kinds) & set(self.annotations):
+            present = ", ".join(self.annotations) or "no objects"
+            others = ", ".join(f"task={task}" for task in tasks_for(self.annotations))
+            remedy = f"add {what}" + (f", or use {others}" if others else "")
+            raise DataError(f"{self.path}: has no labels for task={task}, only {present}; {remedy}")
+        if task == "pose" and keypoints and self.keypoints != keypoints:
+            raise DataError(
+                f"{self.path}: its keypoints have the shape {_shape(self.keypoints)}, the model's {_shape(keypoints)}; "
+                "use a model that was made for these keypoints, or data with the model's"
+            )
+
+
+class PlainDataset(Dataset):
+    """A dataset that was not ingested: what kinds of labels it has, and its digest, are known when it is read."""
+
+    def __init__(self, path: Path, legend: Legend, splits: Mapping[str, Callable[[], PlainSplit]]) -> None:
+        super().__init__(path, legend, splits, (), "")
+
+    def split(self, name: str) -> PlainSplit:
+        split = super().split(name)
+        assert isinstance(split, PlainSplit)
+        return split
+
+    @cached_property
+    def annotations(self) -> tuple[str, ...]:
+        return in_order({kind for name in self.splits for kind in self.split(name).annotations})
+
+    @cached_property
+    def digest(self) -> str:
+        return dataset_digest(self.legend, {name: self.split(name).digest for name in self.splits})
+
 
 def open_dataset(path: str | Path) -> Dataset:
-    """Open the folder of an ingest step, a `dataset.yaml` in YOLO form, or a folder that holds one.
+    """Open the folder of an ingest step, a `dataset.yaml` in YOLO form, a folder that holds one, or class folders.
 
     Raises DataError that says what is missing or wrong.
     """
@@ -91,25 +152,29 @@ def open_dataset(path: str | Path) -> Dataset:
 
 
 class PlainSplit:
-    """A split of a folder that was not ingested. Raises DataError for a broken image header or label."""
+    """A split of a folder that was not ingested. Raises DataError for a broken image header or label.
+
+    annotations: the kinds of labels that any of its objects has.
+    """
 
     def __init__(self, source: Source, samples: Sequence[Sample]) -> None:
         self.names = tuple(sample.name for sample in samples)
         self._paths = tuple(sample.path for sample in samples)
 
-        def read(sample: Sample) -> tuple[tuple[int, int], bytes]:
+        def read(sample: Sample) -> tuple[tuple[int, int], bytes, set[str]]:
             size = image_size(sample.path)
             instances, problems = source.annotate(sample, size)
-            usable, more = check(instances, size, source.names)
+            usable, more = check(instances, size, source.legend.names)
             invalid = [problem for problem in (*problems, *more) if problem.kind not in HARMLESS]
             if invalid:
                 raise DataError(f"{source.root}/{invalid[0]}")
-            return size, labels_json(usable, size)
+            return size, labels_json(usable, size), source.legend.annotations(usable)
 
         with ThreadPoolExecutor(_THREADS) as pool:
             found = list(pool.map(read, samples))
-        self.sizes = np.array([size for size, _ in found], np.int32).reshape(-1, 2)
-        self._labels = [labels for _, labels in found]
+        self.sizes = np.array([size for size, _, _ in found], np.int32).reshape(-1, 2)
+        self._labels = [labels for _, labels, _ in found]
+        self.annotations: set[str] = set().union(*(annotations for _, _, annotations in found))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -133,14 +198,19 @@ class PlainSplit:
 def _open_shards(path: Path) -> Dataset:
     manifest = Manifest.load(path)
     openers = {name: partial(ShardSplit, path, split) for name, split in manifest.splits.items()}
-    return Dataset(path, manifest.names, openers, manifest.digest)
+    return Dataset(path, manifest.legend, openers, manifest.annotations, manifest.digest)
 
 
 def _open_plain(path: Path) -> Dataset:
-    source = open_source(path, "yolo")
+    source = open_source(path, PLAIN)
     splits: dict[str, list[Sample]] = {}
     for sample in source.samples:
         if sample.split is None:
-            raise DataError(f"{path}: names no splits; ingest it first, or say train: and val: in its yaml")
+            raise DataError(f"{path}: names no splits; ingest it first, or give it train: and val:, or train/ and val/")
         splits.setdefault(sample.split, []).append(sample)
-    return Dataset(path, source.names, {name: partial(PlainSplit, source, found) for name, found in splits.items()})
+    openers = {name: partial(PlainSplit, source, found) for name, found in splits.items()}
+    return PlainDataset(path, source.legend, openers)
+
+
+def _shape(keypoints: KeypointShape | None) -> str:
+    return f"{keypoints[0]}x{keypoints[1]}" if keypoints else "none"

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yolocore.data.labels import Instance, Problem
+from yolocore.data.legend import Legend
 from yolocore.data.sources import Sample
 from yolocore.media import VideoFile
 
@@ -85,11 +86,11 @@ class DemoSource:
     count: images. side: their height and width in pixels.
     """
 
-    names: tuple[str, ...] = NAMES
     warnings: Sequence[Problem] = ()
 
     def __init__(self, folder: Path, count: int, side: int, seed: int) -> None:
         self.root = folder
+        self.legend = Legend(NAMES, keypoints=(len(_UNIT_KEYPOINTS), 3))
         folder.mkdir(parents=True, exist_ok=True)
 
         def paint(index: int) -> tuple[Sample, list[Instance]]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from yolocore.data.images import broken, check_image
 from yolocore.data.labels import HARMLESS, Labels, Problem, check, labels_json
+from yolocore.data.legend import Legend, in_order
 from yolocore.data.shards import Entry
 from yolocore.data.sources import Sample, Source
 from yolocore.errors import DataError
@@ -34,10 +35,11 @@ _LEAK = "same image in several splits"
 class Inspection:
     """What a source holds.
 
-    splits: the usable images of each split, sorted by name. dropped: what was left out, by reason.
-    warnings: what is odd but was kept. annotations: kinds of labels that any object has.
+    legend: the source's. splits: the usable images of each split, sorted by name. dropped: what was left out, by
+    reason. warnings: what is odd but was kept. annotations: kinds of labels that any object has.
     """
 
+    legend: Legend
     splits: dict[str, list[Entry]]
     dropped: dict[str, int]
     warnings: list[Problem]
@@ -86,12 +88,13 @@ def inspect(
         raise DataError(
             f"{source.root}: none of the {len(tasks)} images has a label; put them in their place ({place})"
         )
-    order = tuple(kind for kind in ("boxes", "polygons", "keypoints", "corners") if kind in kinds)
-    return Inspection(usable, dict(sorted(dropped.items())), [*source.warnings, *_leaks(usable)], order)
+    warnings = [*source.warnings, *_leaks(usable)]
+    return Inspection(source.legend, usable, dict(sorted(dropped.items())), warnings, in_order(kinds))
 
 
-def summarize(inspection: Inspection, names: Sequence[str]) -> dict[str, Any]:
+def summarize(inspection: Inspection) -> dict[str, Any]:
     """The validation report as JSON values: counts by split and class, sizes in pixels, what was odd."""
+    names = inspection.legend.names
     objects = {name: dict.fromkeys(inspection.splits, 0) for name in names}
     background: dict[str, int] = {}
     areas: list[float] = []
@@ -106,6 +109,7 @@ def summarize(inspection: Inspection, names: Sequence[str]) -> dict[str, Any]:
     return {
         "images": {split: len(entries) for split, entries in inspection.splits.items()},
         "background_images": background,
+        "annotations": inspection.annotations,
         "objects": objects,
         # The bounds of small, medium and large are COCO's: 32 and 96 pixels squared.
         "box_areas": dict(
@@ -128,10 +132,9 @@ def _inspect(source: Source, sample: Sample) -> tuple[Entry | None, list[Problem
     if size is None:
         return None, [Problem("broken image", where, f"{broken(content)}; replace the file")], set()
     instances, problems = source.annotate(sample, size)
-    usable, more = check(instances, size, source.names)
-    kinds = {kind for i in usable for kind in ("polygons", "keypoints", "corners") if getattr(i, kind)}
+    usable, more = check(instances, size, source.legend.names)
     entry = Entry(sample.name, sample.path, bytes_digest(content), len(content), size, labels_json(usable, size))
-    return entry, [*problems, *more], kinds | ({"boxes"} if usable else set())
+    return entry, [*problems, *more], source.legend.annotations(usable)
 
 
 def _others(problems: Sequence[Problem]) -> str:

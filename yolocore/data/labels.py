@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from yolocore.config import canonical_json
+from yolocore.rotated import from_corners
 
 Numbers = tuple[float, ...]
 
@@ -67,6 +69,11 @@ class Instance:
             object.__setattr__(self, name, _rounded(getattr(self, name)))
         object.__setattr__(self, "polygons", tuple(_rounded(part) for part in self.polygons))
 
+    @property
+    def kinds(self) -> set[str]:
+        """Which kinds of labels it has: boxes, and of polygons, keypoints and corners those that it has."""
+        return {"boxes"} | {kind for kind in ("polygons", "keypoints", "corners") if getattr(self, kind)}
+
     def to_json(self) -> dict[str, Any]:
         value: dict[str, Any] = {"class": self.category, "box": self.box}
         for name in ("polygons", "keypoints", "corners"):
@@ -80,9 +87,10 @@ class Labels:
     """The true objects of an image, in pixels of the original image.
 
     classes: (n,) int64 indices into the dataset's names. boxes: (n, 4) float32, x1 y1 x2 y2.
-    polygons: for each object its outline as parts (k, 2) float32 x y; none where it has no outline.
-    keypoints: (n, k, 3) float32 x y visibility (0: not labelled, 1: hidden, 2: visible), or None.
-    corners: (n, 4, 2) float32, the corners of a rotated box in order round it, or None.
+    polygons: for each object its outline as parts (k, 2) float32 x y, no part where it has no outline; None where
+    no object has one. keypoints: (n, k, 3) float32 x y visibility (0: not labelled, 1: hidden, 2: visible), all 0
+    for an object without any; None where no object has any. corners: (n, 4, 2) float32, the corners of a rotated
+    box in order round it; None unless every object has them.
     """
 
     classes: npt.NDArray[np.int64]
@@ -96,20 +104,56 @@ class Labels:
 
     @classmethod
     def from_json(cls, content: bytes | memoryview) -> Labels:
-        """Read what `labels_json` wrote. Keypoints and corners are columns only where every object has them."""
+        """Read what `labels_json` wrote."""
         objects = json.loads(bytes(content))["objects"]
-        parts = [[np.array(part, np.float32).reshape(-1, 2) for part in o.get("polygons", ())] for o in objects]
-        keypoints = [o["keypoints"] for o in objects if "keypoints" in o]
+        outlines = [o.get("polygons", ()) for o in objects]
+        keypoints = [o.get("keypoints", ()) for o in objects]
         corners = [o["corners"] for o in objects if "corners" in o]
+        count = max(map(len, keypoints), default=0)
         return cls(
             np.array([o["class"] for o in objects], np.int64),
             np.array([o["box"] for o in objects], np.float32).reshape(-1, 4),
-            tuple(map(tuple, parts)) if any(parts) else None,
-            np.array(keypoints, np.float32).reshape(len(objects), -1, 3)
-            if objects and len(keypoints) == len(objects)
+            tuple(tuple(np.array(part, np.float32).reshape(-1, 2) for part in parts) for parts in outlines)
+            if any(outlines)
+            else None,
+            np.array([row or [0] * count for row in keypoints], np.float32).reshape(len(objects), -1, 3)
+            if count
             else None,
             np.array(corners, np.float32).reshape(-1, 4, 2) if objects and len(corners) == len(objects) else None,
         )
+
+    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Labels:
+        """The objects of these rows: indices, or a mask (n,)."""
+        polygons = self.polygons
+        if polygons is not None:
+            polygons = tuple(polygons[row] for row in np.arange(len(self))[rows].tolist())
+        return Labels(
+            self.classes[rows],
+            self.boxes[rows],
+            polygons,
+            None if self.keypoints is None else self.keypoints[rows],
+            None if self.corners is None else self.corners[rows],
+        )
+
+    @property
+    def rotated(self) -> npt.NDArray[np.float32]:
+        """(n, 5) float32 rotated boxes, x y w h and angle as in `rotated`.
+
+        From the corners, else the smallest rectangle around the outline, else (no outline) the upright box.
+        """
+        if self.corners is not None:
+            return from_corners(self.corners)
+        outlines = self.polygons or ((),) * len(self)
+        corners = [
+            cv2.boxPoints(cv2.minAreaRect(np.concatenate(parts))) if parts else box[[[0, 1], [2, 1], [2, 3], [0, 3]]]
+            for parts, box in zip(outlines, self.boxes, strict=True)
+        ]
+        return from_corners(np.array(corners, np.float32).reshape(-1, 4, 2))
+
+
+def whole_image(category: int, size: tuple[int, int]) -> Instance:
+    """The label of an image that has one class and no objects; size is (height, width)."""
+    return Instance(category, (0, 0, size[1], size[0]))
 
 
 def labels_json(instances: Sequence[Instance], size: tuple[int, int]) -> bytes:

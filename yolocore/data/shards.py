@@ -17,16 +17,19 @@ import mmap
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from yolocore.config import canonical_json
 from yolocore.data.labels import Labels
+from yolocore.data.legend import Legend
 from yolocore.errors import DataError
+from yolocore.meta import KeypointShape
 from yolocore.progress import SILENT, Listener
 from yolocore.store import bytes_digest, json_digest, write_atomic
 
@@ -77,13 +80,26 @@ class ShardedSplit(_Document):
 
 
 class Manifest(_Document):
-    """annotations: what is known of the objects: boxes, and where any has them polygons, keypoints, corners."""
+    """annotations: what is known of the objects: boxes, and where any has them polygons, keypoints, corners;
+    or classes alone, where each image has one. names, keypoints, flip_idx: see `legend.Legend`.
+    """
 
     schema_version: Literal[1] = 1
     digest: str
     annotations: tuple[str, ...]
     names: tuple[str, ...]
+    keypoints: KeypointShape | None = None
+    flip_idx: tuple[int, ...] = ()
     splits: dict[str, ShardedSplit]
+
+    @cached_property
+    def legend(self) -> Legend:
+        return Legend(self.names, self.keypoints, self.flip_idx, whole="classes" in self.annotations)
+
+    @model_validator(mode="after")
+    def _legend_is_possible(self) -> Self:
+        _ = self.legend  # raises ValueError
+        return self
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
@@ -104,9 +120,14 @@ def split_digest(entries: Iterable[tuple[str, str, str]]) -> str:
     return json_digest(sorted(entries))
 
 
-def dataset_digest(names: Sequence[str], splits: Mapping[str, str]) -> str:
-    """Digest of a dataset from its class names and the digest of each split."""
-    return json_digest({"names": list(names), "splits": dict(splits)})
+def dataset_digest(legend: Legend, splits: Mapping[str, str]) -> str:
+    """Digest of a dataset from what its labels mean and the digest of each split."""
+    content: dict[str, Any] = {"names": legend.names, "splits": dict(splits)}
+    if legend.keypoints:
+        content |= {"keypoints": legend.keypoints, "flip_idx": legend.flip_idx}
+    if legend.whole:
+        content["whole"] = True
+    return json_digest(content)
 
 
 def partition(entries: Sequence[Entry], target: int) -> Iterator[list[Entry]]:
@@ -147,13 +168,15 @@ def write_split(entries: Sequence[Entry], folder: Path, target: int, listener: L
 
 
 def write_manifest(
-    names: Sequence[str], splits: Mapping[str, ShardedSplit], annotations: Sequence[str], folder: Path
+    legend: Legend, splits: Mapping[str, ShardedSplit], annotations: Sequence[str], folder: Path
 ) -> Manifest:
     """Write the manifest, which makes the shards in `folder` a dataset."""
     manifest = Manifest(
-        digest=dataset_digest(names, {name: split.digest for name, split in splits.items()}),
+        digest=dataset_digest(legend, {name: split.digest for name, split in splits.items()}),
         annotations=tuple(annotations),
-        names=tuple(names),
+        names=legend.names,
+        keypoints=legend.keypoints,
+        flip_idx=legend.flip_idx,
         splits=dict(splits),
     )
     write_atomic(folder / MANIFEST, manifest.model_dump_json(indent=1) + "\n")

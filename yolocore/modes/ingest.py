@@ -27,7 +27,7 @@ from yolocore.data.fetch import fetched, identity
 from yolocore.data.inspection import Inspection, inspect, summarize
 from yolocore.data.pictures import draw_samples, draw_statistics
 from yolocore.data.shards import FOLDER, MANIFEST, Manifest, write_manifest, write_split
-from yolocore.data.sources import Source, assign_splits, open_source
+from yolocore.data.sources import FORMS, Source, assign_splits, open_source
 from yolocore.errors import DataError, UsageError
 from yolocore.modes.inputs import DEMO, IngestInputs
 from yolocore.modes.step import Step
@@ -56,8 +56,8 @@ def ingest(config: IngestConfig, inputs: IngestInputs, out: Path, listener: List
             started = time.perf_counter()
             splits = assign_splits(source.samples, config.seed, train, val)
             inspection = inspect(source, splits, config.invalid, listener)
-            report = summarize(inspection, source.names)
-            manifest = _write(inspection, source.names, config.shard_mb, step.work, listener)
+            report = summarize(inspection)
+            manifest = _write(inspection, config.shard_mb, step.work, listener)
             seconds = time.perf_counter() - started
         artifacts = {"dataset": MANIFEST, "shards": FOLDER}
         if inputs.source == DEMO:
@@ -96,18 +96,18 @@ def _opened(uri: str, config: IngestConfig, work: Path, listener: Listener) -> I
         return
     with fetched(uri, work, listener) as path:
         try:
-            yield open_source(path, config.format)
+            yield open_source(path, FORMS if config.format == "auto" else (config.format,))
         except DataError as error:
             raise DataError(str(error).replace(str(path), uri)) from None
 
 
-def _write(inspection: Inspection, names: tuple[str, ...], shard_mb: int, folder: Path, listener: Listener) -> Manifest:
+def _write(inspection: Inspection, shard_mb: int, folder: Path, listener: Listener) -> Manifest:
     listener.start("write shards", sum(map(len, inspection.splits.values())))
     written = {
         split: write_split(entries, folder, shard_mb * 1_000_000, listener)
         for split, entries in inspection.splits.items()
     }
-    return write_manifest(names, written, inspection.annotations, folder)
+    return write_manifest(inspection.legend, written, inspection.annotations, folder)
 
 
 def _draw(report: dict[str, Any], manifest: Manifest, folder: Path) -> None:

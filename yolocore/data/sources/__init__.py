@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import yaml
 
 from yolocore.data.sources.base import Sample, Source, assign_splits
 from yolocore.data.sources.coco import CocoSource, coco_files
+from yolocore.data.sources.folders import FolderSource, are_class_folders
 from yolocore.data.sources.voc import VocSource
 from yolocore.data.sources.yolo import NAME_LISTS, YoloSource
 from yolocore.errors import DataError
 
-__all__ = ["Sample", "Source", "assign_splits", "open_source"]
+__all__ = ["FORMS", "PLAIN", "Sample", "Source", "assign_splits", "open_source"]
 
 _IGNORED = (".", "__MACOSX")  # beginnings of names that archivers add
 _DESCRIPTIONS = ("dataset", "data")
@@ -21,11 +23,14 @@ _LOOKED_FOR = {
     "yolo": "a yaml file with names (or images/, labels/ and classes.txt)",
     "coco": "a JSON file beside the images or in annotations/",
     "voc": "Annotations/*.xml",
+    "folders": "folders of images named as the classes (in train/ and val/, or without splits)",
 }
+FORMS = tuple(_LOOKED_FOR)
+PLAIN = ("yolo", "folders")  # the forms that say what belongs to which split, so that they can be used as they are
 
 
-def open_source(path: Path, form: str = "auto") -> Source:
-    """Open a folder (or a YOLO dataset.yaml) in the form 'yolo', 'coco' or 'voc'; 'auto' finds out which.
+def open_source(path: Path, among: Sequence[str] = FORMS) -> Source:
+    """Open a folder (or a YOLO dataset.yaml) in one of several forms: the one that it is in, or the only one given.
 
     A folder that holds a single folder and nothing else, as archives often do, stands for that one.
     Raises DataError for a folder that is of no form, or of several.
@@ -35,22 +40,27 @@ def open_source(path: Path, form: str = "auto") -> Source:
             break
         path = inside[0]
     if path.is_file():
-        if path.suffix not in (".yaml", ".yml") or form not in ("auto", "yolo"):
+        if path.suffix not in (".yaml", ".yml") or "yolo" not in among:
             raise DataError(f"{path}: is no folder, archive or dataset.yaml; give one of these")
         return YoloSource(path)
-    found = _forms(path)
-    if form == "auto":
-        if not found:
-            looked = "; ".join(f"{name}: {what}" for name, what in _LOOKED_FOR.items())
-            raise DataError(f"{path}: is no dataset of a known form; looked for {looked}")
-        if len(found) > 1:
-            raise DataError(f"{path}: may be in the form {' or '.join(found)}; say which with format={found[0]}")
-        form = found[0]
+    form = among[0] if len(among) == 1 else _form(path, among)
     if form == "coco":
         return CocoSource(path)
     if form == "voc":
         return VocSource(path)
+    if form == "folders":
+        return FolderSource(path)
     return YoloSource(_yolo_description(path))
+
+
+def _form(path: Path, among: Sequence[str]) -> str:
+    found = [form for form in _forms(path) if form in among]
+    if not found:
+        looked = "; ".join(f"{form}: {_LOOKED_FOR[form]}" for form in among)
+        raise DataError(f"{path}: is no dataset of a known form; looked for {looked}")
+    if len(found) > 1:
+        raise DataError(f"{path}: may be in the form {' or '.join(found)}; say which with format={found[0]}")
+    return found[0]
 
 
 def _forms(root: Path) -> list[str]:
@@ -59,7 +69,8 @@ def _forms(root: Path) -> list[str]:
         "coco": bool(coco_files(root)),
         "voc": any((root / "Annotations").glob("*.xml")),
     }
-    return [form for form, present in marks.items() if present]
+    # Any folder of images may be a class: only where nothing else is found.
+    return [form for form, present in marks.items() if present] or ["folders"] * are_class_folders(root)
 
 
 def _yolo_description(root: Path) -> Path:

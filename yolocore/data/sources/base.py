@@ -11,6 +11,7 @@ from typing import Protocol
 
 from yolocore.data.images import is_image
 from yolocore.data.labels import Instance, Problem
+from yolocore.data.legend import Legend
 from yolocore.errors import DataError
 from yolocore.store import files_below
 
@@ -42,12 +43,12 @@ class Sample:
 class Source(Protocol):
     """A folder of images and labels of some form.
 
-    names: the classes. samples: its images, sorted by split and name. warnings: what is odd about it, but
-    spoils nothing (labels without an image, crowd regions that are left out).
+    legend: classes and keypoints. samples: its images, sorted by split and name. warnings: what is odd about it,
+    but spoils nothing (labels without an image, crowd regions that are left out).
     """
 
     root: Path
-    names: tuple[str, ...]
+    legend: Legend
     samples: Sequence[Sample]
     warnings: Sequence[Problem]
 

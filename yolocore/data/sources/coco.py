@@ -11,13 +11,15 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from yolocore.data.labels import CROWD, Instance, Numbers, Problem
+from yolocore.data.legend import Legend
 from yolocore.data.sources.base import SPLIT_ALIASES, Sample
 from yolocore.errors import DataError
+from yolocore.meta import KeypointShape
 
 _IN_SPLIT_FOLDER = "_annotations.coco.json"
 
@@ -45,11 +47,12 @@ class CocoSource:
                 if categories.setdefault(number, name) != name:
                     raise DataError(f"{path}: category {number} is {name!r}, elsewhere {categories[number]!r}")
         self._index = {number: index for index, number in enumerate(sorted(categories))}
-        self.names = tuple(categories[number] for number in self._index)
-        repeated = sorted({name for name in self.names if self.names.count(name) > 1})
-        if repeated or not self.names:
+        names = tuple(categories[number] for number in self._index)
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated or not names:
             what = f"two categories called {repeated[0]!r}" if repeated else "no categories"
             raise DataError(f"{files[0]}: has {what}; give each class its own name and id")
+        self.legend = Legend(names, *_keypoints(contents.values()))
 
         samples: list[Sample] = []
         warnings: list[Problem] = []
@@ -93,7 +96,7 @@ class CocoSource:
                             self._index[row["category_id"]],
                             (x, y, x + w, y + h),
                             _polygons(row.get("segmentation")),
-                            tuple(map(float, row.get("keypoints") or ())),
+                            tuple(map(float, row.get("keypoints") or ())) if self.legend.keypoints else (),
                             where=where,
                             text=text,
                         )
@@ -131,6 +134,27 @@ def _image_path(root: Path, annotations: Path, file_name: str) -> Path:
     subset = annotations.stem.split("_")[-1]
     folders = (annotations.parent, root, root / "images", root / subset, root / "images" / subset)
     return next((folder / file_name for folder in folders if (folder / file_name).is_file()), root / file_name)
+
+
+def _keypoints(contents: Collection[dict[str, Any]]) -> tuple[KeypointShape | None, tuple[int, ...]]:
+    """The shape of keypoints, where all that have any have the same, and which ones mirror each other.
+
+    The names of keypoints tell: what is on the left of one is on the right of the other.
+    """
+    rows = [row for content in contents for row in content["annotations"]]
+    counts = {len(row["keypoints"]) // 3 for row in rows if row.get("keypoints")}
+    if len(counts) != 1:
+        return None, ()
+    count = counts.pop()
+    for category in (category for content in contents for category in content["categories"]):
+        places = {str(name): place for place, name in enumerate(category.get("keypoints") or ())}
+        if len(places) == count:
+            return (count, 3), tuple(places.get(_mirrored(name), place) for name, place in places.items())
+    return (count, 3), ()
+
+
+def _mirrored(name: str) -> str:
+    return re.sub("left|right", lambda side: "right" if side[0] == "left" else "left", name)
 
 
 def _polygons(segmentation: Any) -> tuple[Numbers, ...]:

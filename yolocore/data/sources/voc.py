@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from yolocore.data.labels import Instance, Problem
+from yolocore.data.legend import Legend
 from yolocore.data.sources.base import TEST, TRAIN, VAL, Sample, find_images
 from yolocore.errors import DataError
 
@@ -29,10 +30,11 @@ class VocSource:
             raise DataError(f"{root}: is not in VOC form; looked for Annotations/*.xml and JPEGImages/")
         images = {path.stem: path for path in find_images(folder)}
         self._rows = {path.stem: _parse(path) for path in sorted((root / "Annotations").glob("*.xml"))}
-        self.names = tuple(sorted({name for rows in self._rows.values() for name, _ in rows or []}))
-        if not self.names:
+        names = tuple(sorted({name for rows in self._rows.values() for name, _ in rows or []}))
+        if not names:
             raise DataError(f"{root}/Annotations: no file there names an object; looked for <object><name>")
-        self._number = {name: index for index, name in enumerate(self.names)}
+        self.legend = Legend(names)
+        self._number = {name: index for index, name in enumerate(names)}
 
         lists = _split_lists(root)
         self.samples: Sequence[Sample] = [

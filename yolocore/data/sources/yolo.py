@@ -17,6 +17,7 @@ import yaml
 
 from yolocore.data.images import is_image
 from yolocore.data.labels import Instance, Numbers, Problem
+from yolocore.data.legend import Legend
 from yolocore.data.sources.base import SPLIT_ALIASES, Sample, find_images, relative_names
 from yolocore.errors import DataError
 
@@ -33,8 +34,7 @@ class YoloSource:
 
     def __init__(self, path: Path) -> None:
         content, self.root = _description(path)
-        self.names = _class_names(content, path)
-        self._keypoints = _keypoint_shape(content, path)
+        self.legend = _legend(content, path)
         entries = {
             SPLIT_ALIASES[key]: value for key, value in content.items() if key in SPLIT_ALIASES and value is not None
         }
@@ -75,14 +75,15 @@ class YoloSource:
         if not category.is_integer():
             raise ValueError(f"class {category:g} is no whole number")
         height, width = size
+        shape = self.legend.keypoints
         keypoints: Numbers = ()
         polygons: tuple[Numbers, ...] = ()
-        if self._keypoints and len(numbers) == 4 + self._keypoints[0] * self._keypoints[1]:
-            keypoints = _keypoint_pixels(numbers[4:], self._keypoints[1], size)
+        if shape and len(numbers) == 4 + shape[0] * shape[1]:
+            keypoints = _keypoint_pixels(numbers[4:], shape[1], size)
             box = _box_pixels(numbers[:4], size)
         elif len(numbers) == 4:
             box = _box_pixels(numbers, size)
-        elif len(numbers) >= 6 and len(numbers) % 2 == 0 and not self._keypoints:
+        elif len(numbers) >= 6 and len(numbers) % 2 == 0 and not shape:
             if min(numbers) < -POINT_MARGIN or max(numbers) > 1 + POINT_MARGIN:
                 raise ValueError("a point lies far outside the image (points are normalised to 0..1)")
             xs, ys = [x * width for x in numbers[::2]], [y * height for y in numbers[1::2]]
@@ -93,8 +94,8 @@ class YoloSource:
         return Instance(int(category), box, polygons, keypoints, where=where, text=_shorten(line))
 
     def _expected(self) -> str:
-        if self._keypoints:
-            count, dims = self._keypoints
+        if self.legend.keypoints:
+            count, dims = self.legend.keypoints
             return f"4 (cx cy w h) or {4 + count * dims} (with {count} keypoints)"
         return "4 (cx cy w h) or pairs x y of a polygon; a dataset of keypoints needs kpt_shape in its yaml"
 
@@ -161,13 +162,22 @@ def _class_names(content: dict[str, Any], path: Path) -> tuple[str, ...]:
     return result
 
 
-def _keypoint_shape(content: dict[str, Any], path: Path) -> tuple[int, int] | None:
-    shape = content.get("kpt_shape")
+def _legend(content: dict[str, Any], path: Path) -> Legend:
+    """Class names, and the shape and mirror images of keypoints."""
+    names, shape, flip = _class_names(content, path), content.get("kpt_shape"), content.get("flip_idx")
     if shape is None:
-        return None
-    if not (isinstance(shape, list) and len(shape) == 2 and shape[1] in (2, 3)):
-        raise DataError(f"{path}: kpt_shape is {shape!r}; give [number of keypoints, 2 or 3]")
-    return int(shape[0]), int(shape[1])
+        return Legend(names)
+    match shape:
+        case [int(count), 2 | 3 as numbers] if count > 0:
+            pass
+        case _:
+            raise DataError(f"{path}: kpt_shape is {shape!r}; give [number of keypoints, 2 or 3]")
+    if flip is not None and not (isinstance(flip, list) and all(isinstance(i, int) for i in flip)):
+        raise DataError(f"{path}: flip_idx is {flip!r}; list for each keypoint the one that mirrors it")
+    try:
+        return Legend(names, (count, numbers), tuple(flip or ()))
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _split_samples(root: Path, split: str, entry: Any, path: Path) -> list[Sample]:

@@ -1,0 +1,66 @@
+"""What the labels of a dataset mean: its classes, its keypoints, and which tasks they can teach."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from yolocore.data.labels import Instance
+from yolocore.meta import KeypointShape, Task
+
+# Kinds of labels, in the order in which they are listed. An image of class folders has nothing but its class.
+KINDS = ("boxes", "polygons", "keypoints", "corners", "classes")
+
+# The kinds of which a task needs any one, and what its label is called.
+NEEDS: dict[Task, tuple[tuple[str, ...], str]] = {
+    "detect": (("boxes",), "boxes"),
+    "segment": (("polygons",), "outlines"),
+    "pose": (("keypoints",), "keypoints"),
+    "obb": (("corners", "polygons"), "corners or outlines"),
+    "classify": (("classes",), "folders of images named as the classes"),
+}
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the numbers in a dataset's labels stand for.
+
+    names: the classes. keypoints: how many an object has, and the numbers that the source gives for each (x y,
+    or x y visibility); None without keypoints. flip_idx: for each keypoint, the one whose place it takes when the
+    image is mirrored (left and right eye change places); itself where nothing is given. whole: an image is
+    labelled with one class, as in class folders, and not with objects.
+    """
+
+    names: tuple[str, ...]
+    keypoints: KeypointShape | None = None
+    flip_idx: tuple[int, ...] = ()
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a flip_idx that is no exchange of keypoints."""
+        count = self.keypoints[0] if self.keypoints else 0
+        flip = self.flip_idx or tuple(range(count))
+        if sorted(flip) != list(range(count)):
+            raise ValueError(f"flip_idx is {list(flip)}; give each of 0..{count - 1} once")
+        for i, j in enumerate(flip):
+            if flip[j] != i:
+                raise ValueError(
+                    f"flip_idx puts {j} in the place of {i} but {flip[j]} in that of {j}; exchange two each"
+                )
+        object.__setattr__(self, "flip_idx", flip)
+
+    def annotations(self, instances: Iterable[Instance]) -> set[str]:
+        """The kinds of labels that any of these objects has."""
+        if self.whole:
+            return {"classes"}
+        return {kind for instance in instances for kind in instance.kinds}
+
+
+def in_order(found: Collection[str]) -> tuple[str, ...]:
+    """Kinds of labels in the order of `KINDS`."""
+    return tuple(kind for kind in KINDS if kind in found)
+
+
+def tasks_for(annotations: Sequence[str]) -> tuple[Task, ...]:
+    """The tasks that labels of these kinds can teach."""
+    return tuple(task for task, (kinds, _) in NEEDS.items() if set(kinds) & set(annotations))
