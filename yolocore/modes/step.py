@@ -15,17 +15,29 @@ key finds in it what the last one had saved.
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 import yolocore
-from yolocore.config import Section
+from yolocore.config import Section, canonical_json
 from yolocore.errors import DataError, UsageError
 from yolocore.records import FILE_NAME, Artifact, Record
-from yolocore.store import exclusive, json_digest, recover, replace_folder, short, storage_errors, tree_digest
+from yolocore.store import (
+    exclusive,
+    json_digest,
+    recover,
+    replace_folder,
+    short,
+    storage_errors,
+    tree_digest,
+    write_atomic,
+)
+
+IDENTITY = "identity.json"  # in a work folder: what is being made there
 
 R = TypeVar("R", bound=Record)
 
@@ -36,6 +48,7 @@ class Step(Generic[R]):
     inputs: digest of each input by name; they and `config.identity()` make the step's key.
     out: folder of the result. It may hold an earlier result or nothing; anything else is refused.
     resumable: keep what is in `work` when the step fails or is killed.
+    resume: only go on with what a former call left there; where there is nothing, refuse to begin.
     holds: whether what a finished step's record says is still so, where it speaks of more than its folder.
     """
 
@@ -50,6 +63,7 @@ class Step(Generic[R]):
         out: Path,
         *,
         resumable: bool = False,
+        resume: bool = False,
         holds: Callable[[R], bool] = lambda _: True,
     ) -> None:
         self._record = record
@@ -57,12 +71,17 @@ class Step(Generic[R]):
         self._inputs = dict(inputs)
         self._out = Path(out).absolute()
         self._resumable = resumable
+        self._resume = resume
         self._holds = holds
         self._exit = contextlib.ExitStack()
         self._published = False
-        self.key = json_digest(
-            {"step": record.mode, "program": yolocore.__version__, "config": config.identity(), "inputs": self._inputs}
-        )
+        self._identity = {
+            "step": record.mode,
+            "program": yolocore.__version__,
+            "config": config.identity(),
+            "inputs": self._inputs,
+        }
+        self.key = json_digest(self._identity)
         self.work = self._out.with_name(f".{self._out.name}.{short(self.key)}.partial")
         self.finished = None
 
@@ -73,9 +92,7 @@ class Step(Generic[R]):
             recover(self._out)
             self.finished = self._find_finished()
             if self.finished is None:
-                if not self._resumable:
-                    shutil.rmtree(self.work, ignore_errors=True)
-                self.work.mkdir(parents=True, exist_ok=True)
+                self._prepare()
                 self._started = time.perf_counter()
         except BaseException:
             self._exit.close()
@@ -86,6 +103,39 @@ class Step(Generic[R]):
         if not (self._published or self._resumable or self.finished):
             shutil.rmtree(self.work, ignore_errors=True)
         self._exit.__exit__(*exception)
+
+    def _prepare(self) -> None:
+        """Make the work folder, or find what a former call left in it."""
+        if self._resume and not (self.work / IDENTITY).exists():
+            raise UsageError(f"resume=true: {self._why_not()}")
+        if not self._resumable:
+            shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True, exist_ok=True)
+        for torn in self.work.glob(".*.tmp"):  # of a write that was killed
+            torn.unlink()
+        write_atomic(self.work / IDENTITY, canonical_json(self._identity))
+
+    def _why_not(self) -> str:
+        """Why there is nothing to go on with: what the step that was begun has otherwise than this one."""
+        begun = [folder / IDENTITY for folder in self._partial() if (folder / IDENTITY).exists()]
+        if not begun:
+            return f"nothing that was interrupted lies beside out={self._out}; give its out=, or resume=false to begin"
+        other = json.loads(max(begun, key=lambda path: path.stat().st_mtime).read_bytes())
+        theirs = {**other["config"], "version": other["program"]}
+        ours = {**self._config.identity(), "version": yolocore.__version__}
+        changed = [
+            f"{name}={theirs.get(name)}, not {ours.get(name)}"
+            for name in sorted(theirs.keys() | ours.keys())
+            if theirs.get(name) != ours.get(name)
+        ]
+        changed += [f"another {name}" for name, digest in self._inputs.items() if other["inputs"].get(name) != digest]
+        return (
+            f"out={self._out} was begun with {'; '.join(changed)}; give the same again, or resume=false to begin anew"
+        )
+
+    def _partial(self) -> Iterator[Path]:
+        """Work folders of all steps that were to end in the same place."""
+        return self._out.parent.glob(f".{self._out.name}.*.partial")
 
     def publish(
         self,
@@ -115,10 +165,11 @@ class Step(Generic[R]):
             timings={**(timings or {}), "seconds": seconds},
             **findings,
         )
+        (self.work / IDENTITY).unlink()  # the record says it all
         (self.work / FILE_NAME).write_text(record.to_json())
         replace_folder(self.work, self._out)
         self._published = True
-        for stale in self._out.parent.glob(f".{self._out.name}.*.partial"):
+        for stale in self._partial():
             shutil.rmtree(stale, ignore_errors=True)
         return record
 

@@ -1,12 +1,15 @@
-"""train: learn a detector, from scratch or from a checkpoint, and measure its best weights."""
+"""train: learn a model of any task, from scratch or from a checkpoint, and measure its best weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from yolocore.config import TrainConfig, ValConfig
-from yolocore.data import open_dataset
-from yolocore.errors import DataError
+from yolocore.data import Dataset, open_dataset
+from yolocore.data.dataset import Split
+from yolocore.data.pictures import draw_statistics
+from yolocore.data.subset import subset
+from yolocore.errors import DataError, UsageError
 from yolocore.evaluate import evaluate
 from yolocore.model.device import select_device
 from yolocore.modes.inputs import TrainInputs, model_digest
@@ -14,45 +17,80 @@ from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
 from yolocore.records import TrainRecord
 from yolocore.runtimes.detector import engine_versions, open_detector
-from yolocore.train.loop import BEST, LAST, PICTURES, STATE, TABLE, Trainer
+from yolocore.train.group import join, own_device
+from yolocore.train.loop import BEST, LAST, PICTURE, STATE, TABLE, Trainer
 from yolocore.train.process import deterministic, memory_errors
-from yolocore.train.start import start_from
+from yolocore.train.start import check_labels, choose_origin, start_from
 from yolocore.train.views import draw_curves
 
-CURVES = "results.png"
+CURVES, LABELS = "results.png", "labels.jpg"
 
 
 def train(config: TrainConfig, inputs: TrainInputs, out: Path, listener: Listener = SILENT) -> TrainRecord:
-    """Train, and leave the best weights (by val mAP50-95), the last ones, a table and curves of the epochs.
+    """Train, and leave the best weights (by fitness on val), the last ones, a table and curves of the epochs.
 
-    Killed at any moment and called again, it goes on and ends in the same weights. Raises PreemptedError
-    on SIGTERM, when all is saved; UsageError for a device that is not there and a batch that does not fit
-    in memory; DataError, ModelError and StorageError; RefusedError when the loss diverges.
+    Killed at any moment and called again, it goes on and ends in the same weights. Started by torchrun as several
+    processes, these train one model together. Raises PreemptedError on SIGTERM, when all is saved; UsageError for
+    a device that is not there and a batch that does not fit in memory; DataError, ModelError and StorageError;
+    RefusedError when the loss diverges.
     """
     dataset = open_dataset(inputs.data)
-    for name in ("train", "val"):
-        if not len(dataset.split(name)):
-            raise DataError(f"data={inputs.data}: its split {name} has no images; training needs some")
-    device = select_device(config.device)
-    digests = {"model": model_digest(inputs.model), "data": dataset.digest}
-    with Step(TrainRecord, config, digests, out, resumable=True) as step:
-        if step.finished:
-            return step.finished
-        with deterministic(), memory_errors(config):
-            model, meta = start_from(inputs.model, dataset.names, config, listener)
-            trainer = Trainer(model, meta, dataset, config, device, step.work, listener)
-            trainer.run()
-            best = open_detector(str(step.work / BEST), config.device)
-            metrics = evaluate(best, dataset.split("val"), ValConfig(), listener)
-        state = trainer.state
-        draw_curves(state.rows, step.work / CURVES)
-        (step.work / STATE).unlink()
-        return step.publish(
-            metrics=metrics.summary(),
-            artifacts={"best": BEST, "last": LAST},
-            views=[TABLE, CURVES, *(name for name in PICTURES if (step.work / name).exists())],
-            versions=engine_versions(BEST),
-            timings={"images_per_second": len(dataset.split("train")) * len(state.rows) / state.seconds},
-            epochs=state.epoch,
-            best_epoch=state.best_epoch,
-        )
+    origin = choose_origin(inputs.model, config)
+    check_labels(dataset, origin)
+    images, val_images = _images(dataset, "train", config), _images(dataset, "val", config)
+    device = own_device(select_device(config.device))
+    with join(device) as group, deterministic(), memory_errors(config):
+
+        def trainer(work: Path, listener: Listener) -> Trainer:
+            model, meta = start_from(origin, dataset, config, listener)
+            return Trainer(
+                model, meta, images, val_images, config, device, work, listener, flip_idx=dataset.flip_idx, group=group
+            )
+
+        if not group.first:  # whether there is work, and what came of it, the first one says
+            if group.share(False):
+                trainer(out, SILENT).run()
+            return TrainRecord.model_validate_json(group.share(""))
+
+        digests = {"model": model_digest(inputs.model), "data": dataset.digest}
+        with Step(TrainRecord, config, digests, out, resumable=True, resume=config.resume) as step:
+            group.share(step.finished is None)
+            record = step.finished or _lead(trainer(step.work, listener), step, val_images, config, listener)
+            group.share(record.to_json())
+            return record
+
+
+def _lead(
+    trainer: Trainer, step: Step[TrainRecord], val_images: Split, config: TrainConfig, listener: Listener
+) -> TrainRecord:
+    """Train, measure and publish."""
+    work, images, meta = step.work, trainer.images, trainer.meta
+    labels = [images.labels(index) for index in range(len(images))]
+    draw_statistics(labels, images.sizes, meta.names, work / LABELS)
+    trainer.run()
+    metrics = evaluate(open_detector(str(work / BEST), config.device), val_images, ValConfig(), listener)
+    state = trainer.state
+    draw_curves(state.rows, meta.task, work / CURVES)
+    (work / STATE).unlink()
+    pictures = sorted(path.name for path in work.glob(PICTURE.format("*")))
+    return step.publish(
+        metrics=metrics.summary(),
+        artifacts={"best": BEST, "last": LAST},
+        views=[TABLE, CURVES, LABELS, *pictures],
+        versions=engine_versions(BEST),
+        timings={"images_per_second": len(images) * len(state.rows) / state.seconds},
+        epochs=state.epoch,
+        best_epoch=state.best_epoch,
+        fitness=metrics.fitness,
+    )
+
+
+def _images(dataset: Dataset, name: str, config: TrainConfig) -> Split:
+    """The images and objects of a split that the settings leave. Raises DataError where there are none."""
+    if config.classes and max(config.classes) >= len(dataset.names):
+        raise UsageError(f"classes={max(config.classes)}: the dataset has {len(dataset.names)} classes, from 0 on")
+    split = dataset.split(name)
+    if not len(split):
+        raise DataError(f"data={dataset.path}: its split {name} has no images; training needs some")
+    fraction = config.fraction if name == "train" else 1.0
+    return subset(split, fraction, config.classes, config.single_cls, config.seed)

@@ -2,47 +2,50 @@
 
 Whatever happens to the process, the next one goes on from the last saved state and ends in the same
 bits: rates are functions of the position (schedule.py), pictures of (seed, epoch, index) (data/loader.py),
-and the rest is in `TrainState`. The promise holds for one kind of machine and number of threads, because
-sums of floating-point numbers depend on how they are divided among threads.
+the network's random numbers of both, and the rest is in `TrainState`. The promise holds for one kind of
+machine and number of threads, because sums of floating-point numbers depend on how they are divided.
+
+Several processes run this same loop in step (group.py): each has its share of every batch, and makes the
+same update as the others from the sum of all gradients.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TypeGuard
 
+import numpy as np
 import torch
-from torch import Tensor
 from torch.amp import GradScaler
-from torch.nn import BatchNorm2d, Module
 
-from yolocore.config.tree import TrainConfig, ValConfig
-from yolocore.data import Dataset
-from yolocore.data.augment import without_augmentation
+from yolocore.config.tree import TrainConfig
+from yolocore.data.dataset import Split
 from yolocore.data.loader import Batch, TrainLoader
-from yolocore.errors import PreemptedError, RefusedError
-from yolocore.evaluate import evaluate
+from yolocore.errors import PreemptedError, RefusedError, UsageError
 from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import save_weights
 from yolocore.model.yolo11 import YOLO11
 from yolocore.progress import Listener
-from yolocore.runtimes.detector import LocalDetector
-from yolocore.runtimes.torch import TorchRuntime
-from yolocore.train.assign import Targets
+from yolocore.train.balance import class_weights
+from yolocore.train.capacity import largest_batch
 from yolocore.train.ema import Ema
-from yolocore.train.loss import PARTS, detection_loss
+from yolocore.train.group import Group
+from yolocore.train.norm import fresh_norms, synchronize
+from yolocore.train.objective import Objective
 from yolocore.train.optim import build_optimizer, choose_rule
-from yolocore.train.process import mixed_precision, preemption
+from yolocore.train.process import mixed_precision, preemption, seed_step
 from yolocore.train.schedule import Schedule, accumulation
-from yolocore.train.state import TrainState
-from yolocore.train.views import draw_batch, write_table
+from yolocore.train.start import frozen_layers
+from yolocore.train.state import Saved, TrainState, read_state
+from yolocore.train.validation import Figures, Validator
+from yolocore.train.views import draw_batch, drawn_batches, write_table
 
 STATE, BEST, LAST, TABLE = "state.pt", "best.pt", "last.pt", "results.csv"
-PICTURES = ("train_batch0.jpg", "train_batch1.jpg", "train_batch2.jpg")
+PICTURE = "train_batch{}.jpg"
 
 CLIP_NORM = 10.0  # of the gradients of all parameters together
 SAVE_SECONDS = 300.0  # a crash costs no more work than this, however long an epoch is
@@ -55,54 +58,101 @@ class Trainer:
         self,
         model: YOLO11,
         meta: ModelMeta,
-        dataset: Dataset,
+        images: Split,
+        val_images: Split,
         config: TrainConfig,
         device: torch.device,
         work: Path,
         listener: Listener,
+        *,
+        flip_idx: Sequence[int] = (),
+        group: Group = Group(),  # noqa: B008  frozen
     ) -> None:
-        """model: where to start from; meta: what the trained one will say of itself.
+        """model: where to start from; meta: what the trained one will say of itself. images, val_images: those of
+        training and validation; flip_idx: as `TrainLoader` takes it. work: the folder, which only the group's
+        first process looks into.
 
-        Raises DataError for a split that the dataset does not have, StorageError for a damaged state.
+        Raises StorageError for a damaged state, UsageError for more processes than a batch has images.
         """
-        self._meta, self._config, self._device, self._work, self._listener = meta, config, device, work, listener
-        self._images, self._val_images = dataset.split("train"), dataset.split("val")
-        self._half = mixed_precision(device) if config.amp else None
-        rule = choose_rule(config, len(self._images), len(meta.names))
-        self._schedule = Schedule(config, rule, math.ceil(len(self._images) / config.batch))
+        self.meta, self.images = meta, images
+        self._val_images, self._flip_idx = val_images, flip_idx
+        self._work, self._listener, self._group = work, listener, group
+        half = mixed_precision(device) if config.amp else None
         model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self._fresh_norms = [(m, float(m.momentum or 0)) for m in model.modules() if _is_fresh(m)]
-        weight_decay = config.weight_decay * config.batch * accumulation(config) / config.nbs
-        # bfloat16 has float32's range; only float16's gradients have to be scaled into its own.
-        scaler = GradScaler(device.type, enabled=self._half is torch.float16)
-        self.state = TrainState(model, Ema(model), build_optimizer(model, rule, weight_decay), scaler)
-        if (work / STATE).exists():
-            self.state.load(work / STATE)
+        saved = group.share(read_state(work / STATE) if group.first else None)
+        batch = int(saved["batch_size"]) if saved else self._batch_size(model, config, half)
+        self._config = config = config.model_copy(update={"batch": batch})
+        self._counts = self._divide(len(images))
+        self._schedule = Schedule(config, choose_rule(config, len(images), len(meta.names)), len(self._counts))
+        weights = class_weights(images, len(meta.names), config.cls_pw)
+        self._objective = Objective(
+            meta, config, device, half, None if weights is None else torch.from_numpy(weights).to(device), group.total
+        )
+        self.state = self._first_state(model, saved)
+        self._fresh_norms = fresh_norms(self.state.model)
+        if saved:
+            self.state.restore(saved)
             listener.note(f"goes on after epoch {self.state.epoch}, batch {self.state.batch}")
+        self._asked_to_end: Callable[[], bool] = lambda: False
         self._clock = self._saved = time.monotonic()
 
+    def _batch_size(self, model: YOLO11, config: TrainConfig, half: torch.dtype | None) -> int:
+        """Images of a step, of all processes together."""
+        if config.batch > 0:
+            return config.batch
+        side = 32 * math.ceil(config.imgsz * (1 + config.multi_scale) / 32)
+        images = len(self.images) // self._group.size
+        each = largest_batch(model, side, half, images, self._group.local_size)
+        batch = self._group.share(each) * self._group.size
+        self._listener.note(f"batch={batch}: what memory holds")
+        return batch
+
+    def _divide(self, images: int) -> list[int]:
+        """Images of each of an epoch's batches, as TrainLoader divides them."""
+        batches = math.ceil(images / self._config.batch)
+        counts = [len(part) for part in np.array_split(np.arange(images), batches)]
+        if min(counts) < self._group.size:
+            raise UsageError(
+                f"batch={self._config.batch}: {images} images make batches of {min(counts)}, less than the "
+                f"{self._group.size} processes; give a larger batch or start fewer"
+            )
+        return counts
+
+    def _first_state(self, model: YOLO11, saved: Saved | None) -> TrainState:
+        config = self._config
+        ema = Ema(model)
+        if self._group.size > 1:
+            synchronize(model)
+        frozen_layers(model, config.freeze).eval()
+        weight_decay = config.weight_decay * config.batch * accumulation(config) / config.nbs
+        optimizer = build_optimizer(model, self._schedule.rule, weight_decay)
+        self._trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        # bfloat16 has float32's range; only float16's gradients have to be scaled into its own.
+        scaler = GradScaler(self._objective.device.type, enabled=self._objective.half is torch.float16)
+        return TrainState(model, ema, optimizer, scaler, config.batch, [0.0] * len(self._objective.parts))
+
     def run(self) -> None:
-        """Train to the end, and leave BEST, LAST, TABLE and PICTURES in the folder.
+        """Train to the end, and leave BEST, LAST, TABLE and PICTUREs in the folder.
 
         Raises PreemptedError on SIGTERM, with the state saved; RefusedError when the loss diverges;
         DataError for a broken image.
         """
-        state, plain = self.state, without_augmentation(self._config)
+        state, share = self.state, (self._group.rank, self._group.size)
         with (
-            TrainLoader(self._images, self._config) as loader,
-            TrainLoader(self._val_images, plain) as val_loader,
-            preemption() as check_preemption,
+            TrainLoader(self.images, self._config, self.meta.task, self._flip_idx, share) as loader,
+            Validator(self._val_images, self.meta, self._config, self._objective, self._listener) as validator,
+            preemption() as self._asked_to_end,
         ):
             try:
                 while state.epoch < self._config.epochs and not self._out_of_patience():
-                    self._train_epoch(loader, check_preemption)
-                    self._validate(val_loader)
+                    self._train_epoch(loader)
+                    self._end_epoch(self._validate(validator))
                     self._save()
-                    check_preemption()
             except PreemptedError:
                 self._save()
                 raise
-        save_weights(self._work / LAST, state.ema.model, self._meta)
+        if self._group.first:
+            save_weights(self._work / LAST, state.ema.model, self.meta)
 
     def _out_of_patience(self) -> bool:
         patience = self._config.patience
@@ -111,14 +161,15 @@ class Trainer:
     def _save(self) -> None:
         self._tick()
         self._saved = self._clock
-        self.state.save(self._work / STATE)
+        if self._group.first:
+            self.state.save(self._work / STATE)
 
     def _tick(self) -> None:
         """Add the time since the last call to the time spent."""
         before, self._clock = self._clock, time.monotonic()
         self.state.seconds += self._clock - before
 
-    def _train_epoch(self, loader: TrainLoader, check_preemption: Callable[[], None]) -> None:
+    def _train_epoch(self, loader: TrainLoader) -> None:
         """The rest of the present epoch."""
         state = self.state
         self._listener.start(f"epoch {state.epoch + 1}/{self._config.epochs}", len(loader))
@@ -130,20 +181,24 @@ class Trainer:
             if end <= state.batch:  # was done before a restart
                 continue
             self._set_rates()
-            seen, parts = self._update(islice(batches, count))
+            parts, asked_to_end = self._update(islice(batches, count))
+            seen = sum(self._counts[state.batch : end])
             images += seen
             state.batch = end
-            figures = dict(zip(PARTS, (part / seen for part in parts), strict=True))
+            figures = dict(zip(self._objective.parts, (part / seen for part in parts), strict=True))
             self._listener.advance(count, **figures, images_per_second=images / (time.monotonic() - begun))
+            if asked_to_end:
+                raise _preempted()
             if time.monotonic() - self._saved > SAVE_SECONDS:
                 self._save()
-            check_preemption()
 
     def _drawn(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The same batches; the first ever are drawn for people to look at."""
-        for number, batch in enumerate(batches, self.state.batch):
-            if self.state.epoch == 0 and number < len(PICTURES):
-                draw_batch(batch, self._meta.names, self._work / PICTURES[number])
+        """The same batches; some are drawn for people to look at."""
+        first = self.state.epoch * len(self._counts) + self.state.batch
+        chosen = drawn_batches(self._config, len(self._counts)) if self._group.first else set()
+        for number, batch in enumerate(batches, first):
+            if number in chosen:
+                draw_batch(batch, self.meta.names, self._work / PICTURE.format(number))
             yield batch
 
     def _set_rates(self) -> None:
@@ -155,79 +210,72 @@ class Trainer:
                 group["momentum"] = self._schedule.momentum(at)
         for norm, own in self._fresh_norms:
             norm.momentum = self._schedule.norm_momentum(at, own)
+        seed_step(self._config.seed, at, self._group.rank)
 
-    def _update(self, batches: Iterator[Batch]) -> tuple[int, list[float]]:
-        """One update from several batches. Returns how many images, and each part of the loss summed over them."""
+    def _update(self, batches: Iterator[Batch]) -> tuple[list[float], bool]:
+        """One update from several batches. Returns each part of the loss, summed over the images of all processes,
+        and whether any of them was asked to end."""
         state = self.state
-        seen, sums = 0, torch.zeros(len(PARTS), device=self._device)
-        for batch in batches:
-            loss, parts = self._loss(state.model, batch)
+        # The last figure is the wish to end: it travels with the others.
+        figures = torch.zeros(len(state.sums) + 1, device=self._objective.device)
+        for number, batch in enumerate(batches, state.batch):
+            loss, parts = self._objective(state.model, batch)
             state.scaler.scale(loss).backward()
-            seen += len(batch.images)
-            sums += parts * len(batch.images)
-        total = sums.tolist()
-        if not all(map(math.isfinite, total)):
+            figures[:-1] += parts * self._counts[number]
+        figures[-1] = float(self._asked_to_end())
+        *sums, asked_to_end = self._group.total(figures).tolist()
+        if not all(map(math.isfinite, sums)):
             raise RefusedError(
-                f"the loss became {sum(total)} in epoch {state.epoch + 1}, batch {state.batch + 1}; "
+                f"the loss became {sum(sums)} in epoch {state.epoch + 1}, batch {state.batch + 1}; "
                 f"lower lr0 (now {self._schedule.rule.lr:g}), set amp=false, or look for broken labels"
             )
+        self._group.add_gradients(self._trained)
         state.scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), CLIP_NORM)
+        torch.nn.utils.clip_grad_norm_(self._trained, CLIP_NORM)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         state.optimizer.zero_grad()
         state.ema.update()
-        state.sums = [before + part for before, part in zip(state.sums, total, strict=True)]
-        return seen, total
+        state.sums = [before + part for before, part in zip(state.sums, sums, strict=True)]
+        return sums, asked_to_end > 0
 
-    def _loss(self, model: YOLO11, batch: Batch) -> tuple[Tensor, Tensor]:
-        """As `detection_loss` returns it."""
-        # A view of the batch's own memory, which is channels last already.
-        images = torch.from_numpy(batch.images).to(self._device).permute(0, 3, 1, 2).float().div_(255)
-        targets = Targets(
-            *(torch.from_numpy(column).to(self._device) for column in (batch.image, batch.classes, batch.boxes))
-        )
-        with torch.autocast(self._device.type, self._half, enabled=self._half is not None):
-            maps = model.maps(images)
-        return detection_loss(maps, targets, self._config)
+    def _validate(self, validator: Validator) -> Figures:
+        """The first process measures, the others wait. Raises PreemptedError in all when the first is asked to end."""
+        figures = None
+        if self._group.first:
+            with contextlib.suppress(PreemptedError):  # the others have to hear of it first
+                figures = validator.measure(self.state.ema.model, self._asked_to_end)
+        figures = self._group.share(figures)
+        if figures is None:
+            raise _preempted()
+        return figures
 
-    def _validate(self, val_loader: TrainLoader) -> None:
-        """Measure the average weights, keep them if they are the best, and begin the next epoch."""
+    def _end_epoch(self, figures: Figures) -> None:
+        """Keep the average weights if they are the best, and begin the next epoch."""
         state = self.state
-        detector = LocalDetector(TorchRuntime.of(state.ema.model, self._meta))
-        metrics = evaluate(detector, self._val_images, ValConfig(), self._listener).summary()
-        val_losses = self._val_losses(val_loader)
         state.epoch += 1
-        if metrics["map50_95"] > state.best:
-            state.best, state.best_epoch = metrics["map50_95"], state.epoch
-            save_weights(self._work / BEST, state.ema.model, self._meta)
+        if figures.fitness > state.best:
+            state.best, state.best_epoch = figures.fitness, state.epoch
+            if self._group.first:
+                save_weights(self._work / BEST, state.ema.model, self.meta)
         self._tick()
         weights, _, biases = state.optimizer.param_groups
         row = {
             "epoch": state.epoch,
             "seconds": state.seconds,
-            **dict(zip(PARTS, (part / len(self._images) for part in state.sums), strict=True)),
-            **{f"val_{name}": value for name, value in val_losses.items()},
-            **metrics,
+            **dict(zip(self._objective.parts, (part / len(self.images) for part in state.sums), strict=True)),
+            **{f"val_{name}": value for name, value in figures.losses.items()},
+            **figures.metrics,
+            "fitness": figures.fitness,
             "lr": weights["lr"],
             "lr_bias": biases["lr"],
         }
         state.rows.append(row)
-        state.batch, state.sums = 0, [0.0] * len(PARTS)
-        write_table(state.rows, self._work / TABLE)
+        state.batch, state.sums = 0, [0.0] * len(state.sums)
+        if self._group.first:
+            write_table(state.rows, self.meta.task, self._work / TABLE)
         self._listener.epoch(state.epoch, {name: value for name, value in row.items() if name != "epoch"})
 
-    @torch.no_grad()
-    def _val_losses(self, val_loader: TrainLoader) -> dict[str, float]:
-        """Each part of the loss of the average weights, over the letterboxed val images."""
-        sums = torch.zeros(len(PARTS), device=self._device)
-        for batch in val_loader.epoch(0):
-            sums += self._loss(self.state.ema.model, batch)[1] * len(batch.images)
-        return dict(zip(PARTS, (sums / len(self._val_images)).tolist(), strict=True))
 
-
-def _is_fresh(module: Module) -> TypeGuard[BatchNorm2d]:
-    """A normalisation that has seen no images yet; those of a checkpoint know theirs."""
-    if not isinstance(module, BatchNorm2d) or module.running_mean is None or module.running_var is None:
-        return False
-    return not module.running_mean.any() and bool((module.running_var == 1).all())
+def _preempted() -> PreemptedError:
+    return PreemptedError("SIGTERM: training is saved; run the same command again to go on from here")

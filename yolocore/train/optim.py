@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from torch import nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import SGD, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop
 
 from yolocore.config.tree import TrainConfig
 
@@ -27,20 +27,19 @@ class Rule:
 
 def choose_rule(config: TrainConfig, images: int, classes: int) -> Rule:
     """What the config asks for; `auto` decides by the length of the training and the number of classes."""
-    if config.optimizer == "SGD":
-        return Rule("SGD", config.lr0, config.momentum, config.warmup_bias_lr)
-    if config.optimizer == "AdamW":
-        # Adam's steps are as long as its rate, whatever the gradient: biases must not start high.
-        return Rule("AdamW", config.lr0, config.momentum, 0.0)
-    updates = math.ceil(images / max(config.batch, config.nbs)) * config.epochs
-    if updates > SHORT_RUN:
-        return Rule("SGD", 0.01, 0.9, 0.0)
-    return Rule("AdamW", round(0.002 * 5 / (4 + classes), 6), 0.9, 0.0)
+    if config.optimizer == "auto":
+        updates = math.ceil(images / max(config.batch, config.nbs)) * config.epochs
+        if updates > SHORT_RUN:
+            return Rule("SGD", 0.01, 0.9, 0.0)
+        return Rule("AdamW", round(0.002 * 5 / (4 + classes), 6), 0.9, 0.0)
+    # All but SGD's steps are as long as their rate, whatever the gradient: biases must not start high.
+    bias_rate = config.warmup_bias_lr if config.optimizer == "SGD" else 0.0
+    return Rule(config.optimizer, config.lr0, config.momentum, bias_rate)
 
 
 def build_optimizer(model: nn.Module, rule: Rule, weight_decay: float) -> Optimizer:
     """The optimiser with a parameter group for each of GROUPS. Only the first, the weights of
-    convolutions, decays."""
+    convolutions and linear layers, decays. Parameters that need no gradient stay out."""
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     biases = [parameter for name, parameter in trained if name.endswith("bias")]
     weights = [parameter for name, parameter in trained if parameter.ndim > 1]
@@ -50,6 +49,20 @@ def build_optimizer(model: nn.Module, rule: Rule, weight_decay: float) -> Optimi
         {"params": norms, "weight_decay": 0.0},
         {"params": biases, "weight_decay": 0.0},
     ]
-    if rule.name == "SGD":
-        return SGD(groups, lr=rule.lr, momentum=rule.momentum, nesterov=True, fused=True)
-    return AdamW(groups, lr=rule.lr, betas=(rule.momentum, 0.999), fused=True)
+    betas = (rule.momentum, 0.999)
+    match rule.name:
+        case "SGD":
+            return SGD(groups, lr=rule.lr, momentum=rule.momentum, nesterov=rule.momentum > 0, fused=True)
+        case "Adam":
+            return Adam(groups, lr=rule.lr, betas=betas, fused=True)
+        case "AdamW":
+            return AdamW(groups, lr=rule.lr, betas=betas, fused=True)
+        case "Adamax":
+            return Adamax(groups, lr=rule.lr, betas=betas, foreach=True)
+        case "NAdam":
+            return NAdam(groups, lr=rule.lr, betas=betas, foreach=True)
+        case "RAdam":
+            return RAdam(groups, lr=rule.lr, betas=betas, foreach=True)
+        case "RMSProp":
+            return RMSprop(groups, lr=rule.lr, momentum=rule.momentum, foreach=True)
+    raise ValueError(rule.name)

@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 
 from yolocore.config.tree import TrainConfig
-from yolocore.errors import PreemptedError, UsageError
+from yolocore.errors import UsageError
 
 
 @contextlib.contextmanager
-def preemption() -> Iterator[Callable[[], None]]:
-    """Turn SIGTERM into a PreemptedError at a moment of our choice: when the function given is called.
+def preemption() -> Iterator[Callable[[], bool]]:
+    """Hold SIGTERM back: the function given says whether it has come, so that work can end at a good moment.
 
     Signals reach the main thread only; training in another thread cannot be preempted.
     """
@@ -28,16 +29,12 @@ def preemption() -> Iterator[Callable[[], None]]:
         nonlocal asked
         asked = True
 
-    def check() -> None:
-        if asked:
-            raise PreemptedError("SIGTERM: training is saved; run the same command again to go on from here")
-
     if threading.current_thread() is not threading.main_thread():
-        yield check
+        yield lambda: False
         return
     previous = signal.signal(signal.SIGTERM, ask)
     try:
-        yield check
+        yield lambda: asked
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -83,3 +80,8 @@ def mixed_precision(device: torch.device) -> torch.dtype | None:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     capabilities = torch.cpu.get_capabilities()
     return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else None
+
+
+def seed_step(*position: int) -> None:
+    """Seed the network's own random numbers (dropout) by where training is: no generator's state has to be saved."""
+    torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1, np.uint64)[0] >> 1))
