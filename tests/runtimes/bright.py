@@ -29,7 +29,7 @@ class BrightRuntime:
                 x1, y1, x2, y2 = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
                 rows[:4, 0] = (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
                 rows[4 + int(picture[1, ys, xs].mean() > 0.5), 0] = 0.9
-        return output
+        return (output,)
 
 
 def picture(size, box=None, green=False):

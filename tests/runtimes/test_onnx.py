@@ -14,6 +14,8 @@ from yolocore.runtimes.onnx import OnnxRuntime
 
 META = ModelMeta(names=("a", "b"), imgsz=64)
 META_JSON = META.model_dump_json()
+POSE_JSON = ModelMeta(task="pose", names=("a", "b"), keypoints=(2, 3)).model_dump_json()
+SEGMENT_JSON = ModelMeta(task="segment", names=("a", "b")).model_dump_json()
 
 
 def write_network(path: Path, *, batch="b", side="s", rows=6, dtype=TensorProto.FLOAT, meta=META_JSON):
@@ -48,7 +50,7 @@ def test_forward(tmp_path, batch, side):
     assert runtime.meta == META
     assert runtime.shape == (None if side == "s" else (64, 64))
     pixels = np.random.default_rng(0).random((3, 3, 64, 64), np.float32)
-    output = runtime.forward(pixels)
+    (output,) = runtime.forward(pixels)
     assert output.shape == (3, 6, 1) and output.dtype == np.float32
     np.testing.assert_allclose(output[:, 5, 0], pixels.mean(axis=(1, 2, 3)), rtol=1e-5)
 
@@ -59,7 +61,9 @@ def test_forward(tmp_path, batch, side):
         pytest.param({"meta": None}, "no YOLO exported here", id="another kind of ONNX model"),
         pytest.param({"meta": "{}"}, "metadata cannot be read", id="incomplete metadata"),
         pytest.param({"meta": "oops"}, "metadata cannot be read", id="metadata that is no JSON"),
-        pytest.param({"rows": 9}, "6 rows of predictions", id="classes and names disagree"),
+        pytest.param({"rows": 9}, "6 numbers as a model for detect", id="classes and names disagree"),
+        pytest.param({"meta": POSE_JSON}, "12 numbers as a model for pose", id="no keypoints"),
+        pytest.param({"meta": SEGMENT_JSON, "rows": 38}, "model for segment", id="no prototypes"),
         pytest.param({"dtype": TensorProto.UINT8}, "not the serving model", id="takes bytes, not pixels in 0..1"),
     ],
 )

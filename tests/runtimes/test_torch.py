@@ -29,11 +29,11 @@ def test_computes_what_the_model_does(tmp_path, model):
     save_weights(tmp_path / "best.pt", model, META)
     batch = np.random.default_rng(0).random((2, 3, 64, 96), np.float32)
     with torch.inference_mode():
-        expected = model(torch.from_numpy(batch)).numpy()
+        expected = model(torch.from_numpy(batch))[0].numpy()
     read, live = TorchRuntime(tmp_path / "best.pt", "cpu"), TorchRuntime.of(model, META)
     assert read.meta == live.meta == META
     for runtime in (read, live):
-        found = runtime.forward(batch)
+        (found,) = runtime.forward(batch)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 

@@ -17,11 +17,9 @@ from onnx import helper
 from yolocore.meta import ModelMeta
 from yolocore.model.fuse import fuse
 from yolocore.model.yolo11 import YOLO11
-from yolocore.runtimes.base import ONNX_KEY
+from yolocore.runtimes.base import ONNX_KEY, columns
 
-IMAGES, PREDICTION = "images", "prediction"
-
-_DYNAMIC_AXES = {IMAGES: {0: "batch", 2: "height", 3: "width"}, PREDICTION: {0: "batch", 2: "anchors"}}
+IMAGES, PREDICTION, PROTOTYPES = "images", "prediction", "prototypes"
 
 
 def network_model(
@@ -29,12 +27,13 @@ def network_model(
 ) -> onnx.ModelProto:
     """The network with its normalisations fused, as an ONNX model that carries `meta`.
 
-    Input `images`: float32 (B, 3, H, W) RGB in 0..1. Output `prediction`: float32 (B, 4 + nc, N), see
-    `yolocore.runtimes.base.Runtime`. dynamic: any B, and any H and W that are multiples of meta.stride;
-    otherwise B is 1 and H and W are meta.imgsz.
+    Input `images`: float32 (B, 3, H, W) RGB in 0..1. Outputs float32, see `yolocore.runtimes.base.Runtime`:
+    `prediction` (B, 4 + nc + e, N), or (B, nc) for classify; for segment also `prototypes` (B, 32, H/4, W/4).
+    dynamic: any B, and any H and W that are multiples of meta.stride; otherwise B is 1 and H and W are meta.imgsz.
     simplify: fold what is constant and fuse nodes. opset: ONNX operator set, 18 to 20.
     """
     # Traced with odd numbers: a size that the tracer froze by mistake could not pass for the usual one.
+    axes = _dynamic_axes(meta)
     shape = (2, 3, 3 * meta.stride, 5 * meta.stride) if dynamic else (1, 3, meta.imgsz, meta.imgsz)
     with tempfile.NamedTemporaryFile(suffix=".onnx") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -45,8 +44,8 @@ def network_model(
             dynamo=False,
             opset_version=opset,
             input_names=[IMAGES],
-            output_names=[PREDICTION],
-            dynamic_axes=_DYNAMIC_AXES if dynamic else None,
+            output_names=[name for name in axes if name != IMAGES],
+            dynamic_axes=axes if dynamic else None,
         )
         network = onnx.load(file.name)
     if simplify:
@@ -54,7 +53,17 @@ def network_model(
         network = onnxslim.slim(network, no_shape_infer=True)
     # What the tracer noted of inner shapes is long, of no use to any engine, and may be from the traced size.
     del network.graph.value_info[:]
-    network.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 4 + len(meta.names)
+    network.graph.output[0].type.tensor_type.shape.dim[1].dim_value = columns(meta)
     helper.set_model_props(network, {ONNX_KEY: meta.model_dump_json()})
     onnx.checker.check_model(network, full_check=True)
     return network
+
+
+def _dynamic_axes(meta: ModelMeta) -> dict[str, dict[int, str]]:
+    """Names of the dimensions that may vary, of the input and then of each output."""
+    axes = {IMAGES: {0: "batch", 2: "height", 3: "width"}, PREDICTION: {0: "batch", 2: "anchors"}}
+    if meta.task == "classify":
+        del axes[PREDICTION][2]
+    if meta.task == "segment":
+        axes[PROTOTYPES] = {0: "batch", 2: "rows", 3: "columns"}
+    return axes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,10 @@ import numpy.typing as npt
 from yolocore.meta import ModelMeta
 
 ONNX_KEY = "yolocore"  # entry of an ONNX file's metadata_props that holds its ModelMeta as JSON
+PROTOTYPES = 32  # pictures that a mask is a weighted sum of
+
+Floats = npt.NDArray[np.float32]
+Outputs = tuple[Floats, ...]
 
 
 class Runtime(Protocol):
@@ -22,7 +27,7 @@ class Runtime(Protocol):
     meta: ModelMeta
     shape: tuple[int, int] | None
 
-    def forward(self, batch: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], ...]:
+    def forward(self, batch: Floats) -> Outputs:
         """Run the network.
 
         batch: (B, 3, H, W) float32 RGB in 0..1; H and W multiples of `meta.stride`.
@@ -35,3 +40,11 @@ class Runtime(Protocol):
         segment: besides, the prototypes (B, 32, H/4, W/4) that the coefficients weigh.
         """
         ...
+
+
+def columns(meta: ModelMeta) -> int:
+    """Size of the second dimension of the first array that `Runtime.forward` returns."""
+    nc = len(meta.names)
+    if meta.task == "classify":
+        return nc
+    return 4 + nc + {"detect": 0, "segment": PROTOTYPES, "pose": math.prod(meta.keypoints or ()), "obb": 1}[meta.task]

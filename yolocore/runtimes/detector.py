@@ -1,4 +1,4 @@
-"""A detector: images in, detections in their own pixels out, wherever the network runs.
+"""A detector: images in, what they show in their own pixels out, wherever the network runs.
 
 `open_detector` is the one place that knows which file or address needs which engine, and it imports
 only that one. Here the letterbox before the network and the suppression after it are ours
@@ -7,6 +7,7 @@ only that one. Here the letterbox before the network and the suppression after i
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import time
 from collections.abc import Sequence
@@ -18,12 +19,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from yolocore.detections import Detections
+from yolocore.detections import Classification, Detections
 from yolocore.errors import ModelError, UsageError
-from yolocore.letterbox import Letterbox, rect_shape, to_tensor_batch
-from yolocore.meta import ModelMeta
+from yolocore.letterbox import Letterbox, centre_crop, rect_shape, to_tensor_batch
+from yolocore.meta import ModelMeta, Task
 from yolocore.nms import non_max_suppression
 from yolocore.runtimes.base import Runtime
+from yolocore.runtimes.postprocess import restore
 
 Image = npt.NDArray[np.uint8]
 
@@ -50,7 +52,10 @@ class Timings:
 
 
 class Detector(Protocol):
-    """What every mode that looks at images is given. `meta` says which classes there are."""
+    """What every mode that looks at images is given. `meta` says which classes there are.
+
+    A model for classify has `classify`, one for any other task `detect`; the other one raises ModelError.
+    """
 
     meta: ModelMeta
     timings: Timings
@@ -69,12 +74,20 @@ class Detector(Protocol):
         rect: bool = True,
         pad: float = 0.0,
     ) -> list[Detections]:
-        """Find objects in images (h, w, 3) uint8 BGR of any sizes; boxes in pixels of each image.
+        """Find objects in images (h, w, 3) uint8 BGR of any sizes; boxes, and what else the task has, in pixels
+        of each image.
 
         conf, iou, max_det, multi_label, classes, agnostic: see `non_max_suppression`.
         imgsz: longest side of the network's input in pixels; None: the model's own.
         rect: pad to the smallest rectangle that holds the batch, not to a square.
         pad: extra border of the rectangle, in strides. A model of fixed shape ignores the last three.
+        """
+        ...
+
+    def classify(self, images: Sequence[Image], *, imgsz: int | None = None) -> list[Classification]:
+        """Say what images (h, w, 3) uint8 BGR show as a whole: of each, the square in its middle is looked at.
+
+        imgsz: side in pixels that the square is resized to; None, or a model of fixed shape: the model's own.
         """
         ...
 
@@ -102,6 +115,8 @@ class LocalDetector:
         rect: bool = True,
         pad: float = 0.0,
     ) -> list[Detections]:
+        if self.meta.task == "classify":
+            raise ModelError("a model for classify finds no objects; give one for another task")
         if not images:
             return []
         start = time.perf_counter()
@@ -113,29 +128,46 @@ class LocalDetector:
         places = [Letterbox.fit(source, shape, None if fixed else imgsz) for source in sources]
         batch = to_tensor_batch([place.apply(image) for place, image in zip(places, images, strict=True)])
         prepared = time.perf_counter()
-        predictions = self._runtime.forward(batch)
+        outputs = self._runtime.forward(batch)
         inferred = time.perf_counter()
+        suppress = functools.partial(
+            non_max_suppression,
+            nc=len(self.meta.names),
+            conf=conf,
+            iou=iou,
+            max_det=max_det,
+            multi_label=multi_label,
+            classes=classes,
+            agnostic=agnostic,
+            turned=self.meta.task == "obb",
+        )
         found = [
-            non_max_suppression(
-                prediction,
-                conf=conf,
-                iou=iou,
-                max_det=max_det,
-                multi_label=multi_label,
-                classes=classes,
-                agnostic=agnostic,
-            )
-            for prediction in predictions
+            restore(suppress(of_image[0]), of_image, place, self.meta)
+            for place, *of_image in zip(places, *outputs, strict=True)
         ]
-        restored = [
-            Detections(place.restore(each.boxes), each.scores, each.classes)
-            for place, each in zip(places, found, strict=True)
-        ]
-        self.timings.images += len(images)
+        self._count(len(images), start, prepared, inferred)
+        return found
+
+    def classify(self, images: Sequence[Image], *, imgsz: int | None = None) -> list[Classification]:
+        if self.meta.task != "classify":
+            raise ModelError(f"a model for {self.meta.task} classifies no images; give one for classify")
+        if not images:
+            return []
+        start = time.perf_counter()
+        side = self._runtime.shape[0] if self._runtime.shape else imgsz or self.meta.imgsz
+        batch = to_tensor_batch([centre_crop(image, side) for image in images])
+        prepared = time.perf_counter()
+        (probabilities,) = self._runtime.forward(batch)
+        inferred = time.perf_counter()
+        self._count(len(images), start, prepared, inferred)
+        return [Classification(each) for each in probabilities]
+
+    def _count(self, images: int, start: float, prepared: float, inferred: float) -> None:
+        """Add to the timings; the last stage ends now."""
+        self.timings.images += images
         self.timings.preprocess += prepared - start
         self.timings.inference += inferred - prepared
         self.timings.postprocess += time.perf_counter() - inferred
-        return restored
 
 
 def _canvas(sources: Sequence[tuple[int, int]], imgsz: int, stride: int, rect: bool, pad: float) -> tuple[int, int]:
@@ -171,6 +203,12 @@ def open_detector(model: str, device: str = "auto", half: bool = False) -> Detec
     from yolocore.runtimes.torch import TorchRuntime
 
     return LocalDetector(TorchRuntime(path, device, half))
+
+
+def check_task(model: str, meta: ModelMeta, task: Task | None) -> None:
+    """Raises ModelError where the model called `model` is not for the task; None: any will do."""
+    if task not in (None, meta.task):
+        raise ModelError(f"task={task}: {model} is for {meta.task}; leave task= out, or give a model for {task}")
 
 
 def engine_versions(model: str) -> dict[str, str]:

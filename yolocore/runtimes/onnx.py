@@ -7,13 +7,12 @@ import re
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 from pydantic import ValidationError
 
 from yolocore.errors import ModelError, UsageError
 from yolocore.meta import ModelMeta
-from yolocore.runtimes.base import ONNX_KEY
+from yolocore.runtimes.base import ONNX_KEY, Floats, Outputs, columns
 
 ort.disable_telemetry_events()
 _QUIET = 3  # errors only: the runtime's warnings speak of its own optimiser
@@ -47,23 +46,23 @@ class OnnxRuntime:
         self.shape = (height, width) if isinstance(height, int) and isinstance(width, int) else None
         self._batch = batch if isinstance(batch, int) else None
 
-    def forward(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def forward(self, batch: Floats) -> Outputs:
         """As `Runtime.forward`. A model of fixed batch is run as often as it takes."""
         if self._batch is None or self._batch == len(batch):
             return self._run(batch)
         parts = [self._run(_filled(batch[i : i + self._batch], self._batch)) for i in range(0, len(batch), self._batch)]
-        return np.concatenate(parts)[: len(batch)]
+        return tuple(np.concatenate(outputs)[: len(batch)] for outputs in zip(*parts, strict=True))
 
-    def _run(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return self._session.run(None, {self._session.get_inputs()[0].name: batch})[0]
+    def _run(self, batch: Floats) -> Outputs:
+        return tuple(self._session.run(None, {self._session.get_inputs()[0].name: batch}))
 
     def _check(self, path: Path) -> None:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        rows = 4 + len(self.meta.names)
+        width, count = columns(self.meta), 2 if self.meta.task == "segment" else 1
         pixels = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 4
-        if not pixels or len(outputs) != 1 or outputs[0].shape[1] != rows:
+        if not pixels or len(outputs) != count or outputs[0].shape[1] != width:
             raise ModelError(
-                f"model={path}: does not map pixels to {rows} rows of predictions; "
+                f"model={path}: does not map pixels to {width} numbers as a model for {self.meta.task} does; "
                 "give the network that export wrote, not the serving model"
             )
 
@@ -90,6 +89,6 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
     return [("CUDAExecutionProvider", {"device_id": int(numbered[1] or 0)}), "CPUExecutionProvider"]
 
 
-def _filled(batch: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+def _filled(batch: Floats, size: int) -> Floats:
     """The batch, made up to size with empty images."""
     return np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])

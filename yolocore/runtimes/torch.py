@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from yolocore.errors import UsageError
@@ -15,6 +13,7 @@ from yolocore.model.checkpoint import load_weights
 from yolocore.model.device import select_device
 from yolocore.model.fuse import fuse
 from yolocore.model.yolo11 import YOLO11
+from yolocore.runtimes.base import Floats, Outputs
 
 
 class TorchRuntime:
@@ -47,7 +46,7 @@ class TorchRuntime:
         self._dtype = dtype
 
     @torch.inference_mode()
-    def forward(self, batch: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def forward(self, batch: Floats) -> Outputs:
         """As `Runtime.forward` says."""
         images = torch.from_numpy(batch).to(self._device, self._dtype, memory_format=torch.channels_last)
-        return self._model(images).float().cpu().numpy()
+        return tuple(output.float().cpu().numpy() for output in self._model(images))

@@ -23,8 +23,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from yolocore.detections import Detections
-from yolocore.errors import DataError, ServiceError, UsageError
+from yolocore.detections import Classification, Detections
+from yolocore.errors import DataError, ModelError, ServiceError, UsageError
 from yolocore.meta import ModelMeta
 from yolocore.runtimes.detector import Timings
 
@@ -137,6 +137,10 @@ class TritonDetector:
         self.timings.inference += answered - prepared
         self.timings.postprocess += time.perf_counter() - answered
         return found
+
+    def classify(self, images: Sequence[npt.NDArray[np.uint8]], *, imgsz: int | None = None) -> list[Classification]:
+        """Raises ModelError: the served graph is one for detect."""
+        raise ModelError(f"{self._url}: serves a model for {self.meta.task}, which classifies no images")
 
     def detect_encoded(
         self,
