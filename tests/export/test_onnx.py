@@ -8,9 +8,9 @@ import onnxruntime
 import pytest
 import torch
 
-from tests.export.networks import META, lively_network
+from tests.export.networks import META, lively_network, meta_of
 from yolocore.export.onnx import network_model
-from yolocore.meta import ModelMeta
+from yolocore.meta import TASKS, ModelMeta
 from yolocore.model.yolo11 import YOLO11
 from yolocore.runtimes.onnx import OnnxRuntime
 
@@ -34,12 +34,17 @@ def assert_answers_like(model: onnx.ModelProto, checkpoint: YOLO11, shape: tuple
     batch, height, width = shape
     images = np.random.default_rng(0).random((batch, 3, height, width), np.float32)
     with torch.inference_mode():
-        wanted = checkpoint(torch.from_numpy(images)).numpy()
+        wanted = [output.numpy() for output in checkpoint(torch.from_numpy(images))]
     run = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (prediction,) = run.run(None, {"images": images})
-    assert prediction.dtype == np.float32
-    np.testing.assert_allclose(prediction[:, 4:], wanted[:, 4:], atol=1e-4)
-    np.testing.assert_allclose(prediction[:, :4], wanted[:, :4], atol=2e-2)  # pixels, of boxes up to 600 wide
+    found = run.run(None, {"images": images})
+    assert [output.shape for output in found] == [output.shape for output in wanted]
+    for output, other in zip(found, wanted, strict=True):
+        assert output.dtype == np.float32
+        # Pixels, of boxes up to 600 wide, among numbers that are small.
+        np.testing.assert_allclose(output, other, atol=2e-2 if checkpoint.task != "classify" else 1e-4)
+    if checkpoint.task != "classify":
+        scores = slice(4, 4 + checkpoint.nc)
+        np.testing.assert_allclose(found[0][:, scores], wanted[0][:, scores], atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +58,15 @@ def assert_answers_like(model: onnx.ModelProto, checkpoint: YOLO11, shape: tuple
 )
 def test_a_dynamic_network_takes_any_shape(dynamic: onnx.ModelProto, checkpoint: YOLO11, shape) -> None:
     assert_answers_like(dynamic, checkpoint, shape)
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "detect"])
+def test_every_task_becomes_a_network(task, tmp_path) -> None:
+    checkpoint, meta = lively_network(task), meta_of(task)
+    model = network_model(checkpoint, meta)
+    assert_answers_like(model, checkpoint, (2, 96, 64))
+    onnx.save(model, tmp_path / "model.onnx")
+    assert OnnxRuntime(tmp_path / "model.onnx", device="cpu", threads=1).meta == meta
 
 
 def test_a_fixed_network_takes_one_image_of_its_size(fixed: onnx.ModelProto, checkpoint: YOLO11) -> None:

@@ -2,12 +2,13 @@
 
 Two comparisons, each with the network's input at the same square shape:
 
-- numbers: the raw predictions of all anchors for the very same pixels. They exist however little the
-  model has learnt, so the proof is never empty.
-- detections: what comes out at the end for the image as it is, each side by its own letterbox and
+- numbers: all that the network puts out, for the very same pixels. They exist however little the model has
+  learnt, so the proof is never empty.
+- detections: the boxes that come out at the end for the image as it is, each side by its own letterbox and
   suppression. Every box must have its equal on the other side, except where suppression or a limit had to
   choose between values that are as good as equal. Such a choice may fall either way, and is excused only if
-  the checkpoint sees the other box too.
+  the checkpoint sees the other box too. Masks and keypoints are made of the numbers by the same code on both
+  sides. Of a model for classify, the probabilities are compared.
 """
 
 from __future__ import annotations
@@ -26,26 +27,30 @@ from yolocore.boxes import iou_matrix
 from yolocore.config import ExportConfig
 from yolocore.detections import Detections
 from yolocore.errors import RefusedError
-from yolocore.letterbox import Letterbox, to_tensor_batch
+from yolocore.letterbox import Letterbox, centre_crop, to_tensor_batch
+from yolocore.meta import ModelMeta
 from yolocore.nms import MAX_CANDIDATES, non_max_suppression
 from yolocore.records import ParityRow
-from yolocore.runtimes.base import Runtime
+from yolocore.rotated import prob_iou
+from yolocore.runtimes.base import Floats, Outputs, Runtime
 from yolocore.runtimes.detector import Image, LocalDetector
 
 _SMALLEST_OBJECT = 8  # pixels: the finest stride
 _REMEDY = "the export is not the same model; try simplify=false or another opset"
 
-Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An exported model under test. name: its file's. forward: as `Runtime.forward`. find: one image's detections."""
+    """An exported model under test.
+
+    name: its file's. forward: as `Runtime.forward`. find: what it sees in one image; None: numbers are all.
+    """
 
     name: str
-    forward: Callable[[Floats], Floats]
-    find: Callable[[Image], Detections]
+    forward: Callable[[Floats], Outputs]
+    find: Callable[[Image], Detections] | None
 
 
 def network_candidate(name: str, runtime: Runtime, config: ExportConfig) -> Candidate:
@@ -55,7 +60,8 @@ def network_candidate(name: str, runtime: Runtime, config: ExportConfig) -> Cand
     def find(image: Image) -> Detections:
         return detector.detect([image], conf=config.conf, iou=config.iou, max_det=config.max_det, rect=False)[0]
 
-    return Candidate(name, runtime.forward, find)
+    # Around a classifier there is nothing but a crop, which is the same for both.
+    return Candidate(name, runtime.forward, None if runtime.meta.task == "classify" else find)
 
 
 def serving_candidate(name: str, model: onnx.ModelProto, prediction: str) -> Candidate:
@@ -67,10 +73,10 @@ def serving_candidate(name: str, model: onnx.ModelProto, prediction: str) -> Can
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
     session = onnxruntime.InferenceSession(tapped.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
-    def forward(batch: Floats) -> Floats:
+    def forward(batch: Floats) -> Outputs:
         # An image of the canvas's own shape goes through the letterbox unchanged.
         levels = np.rint(batch * 255).astype(np.uint8).transpose(0, 2, 3, 1)
-        return session.run([prediction], {"image": np.ascontiguousarray(levels)})[0]
+        return tuple(session.run([prediction], {"image": np.ascontiguousarray(levels)}))
 
     def find(image: Image) -> Detections:
         outputs = ["boxes", "scores", "classes", "count"]
@@ -90,26 +96,31 @@ def prove(
     Raises RefusedError that names the model, the image, the figure and its limit.
     """
     tallies = {candidate.name: _Tally() for candidate in candidates}
-    side = reference.meta.imgsz
+    meta = reference.meta
     for image_name, image in images:
-        place = Letterbox.fit((image.shape[0], image.shape[1]), (side, side))
-        batch = to_tensor_batch([place.apply(image)])
-        raw = reference.forward(batch)[0]
-        kept = _detections(raw, place, config.conf, config.iou, config.max_det)
-        seen = _detections(raw, place, max(config.conf - config.parity_score, 0), 1.0, MAX_CANDIDATES)
+        place = Letterbox.fit((image.shape[0], image.shape[1]), (meta.imgsz, meta.imgsz))
+        pixels = centre_crop(image, meta.imgsz) if meta.task == "classify" else place.apply(image)
+        batch = to_tensor_batch([pixels])
+        wanted = reference.forward(batch)
         for candidate in candidates:
             tally = tallies[candidate.name]
             try:
-                tally.add_numbers(raw, candidate.forward(batch)[0], config)
-                tally.add_detections(kept, seen, candidate.find(image), config)
+                tally.add_numbers(wanted, candidate.forward(batch), meta, config)
+                if candidate.find:
+                    kept = _boxes(wanted, place, meta, config.conf, config.iou, config.max_det)
+                    seen = _boxes(wanted, place, meta, max(config.conf - config.parity_score, 0), 1.0, MAX_CANDIDATES)
+                    tally.add_detections(kept, seen, candidate.find(image), config)
             except _DisagreementError as disagreement:
                 raise RefusedError(f"{candidate.name}: on {image_name}, {disagreement}; {_REMEDY}") from None
     return tuple(tally.row(name) for name, tally in tallies.items())
 
 
-def _detections(raw: Floats, place: Letterbox, conf: float, iou: float, max_det: int) -> Detections:
-    found = non_max_suppression(raw, conf=conf, iou=iou, max_det=max_det)
-    return Detections(place.restore(found.boxes), found.scores, found.classes)
+def _boxes(outputs: Outputs, place: Letterbox, meta: ModelMeta, conf: float, iou: float, max_det: int) -> Detections:
+    """The detections of the first image of a batch, without what the task adds to boxes."""
+    nc, turned = len(meta.names), meta.task == "obb"
+    found, _ = non_max_suppression(outputs[0][0], nc=nc, conf=conf, iou=iou, max_det=max_det, turned=turned)
+    rotated = None if found.rotated is None else place.restore_rotated(found.rotated)
+    return Detections(place.restore(found.boxes), found.scores, found.classes, rotated=rotated)
 
 
 class _DisagreementError(Exception):
@@ -128,20 +139,21 @@ class _Tally:
     raw_score: float = 0.0
     raw_pixels: float = 0.0
 
-    def add_numbers(self, wanted: Floats, found: Floats, config: ExportConfig) -> None:
-        """wanted, found: (4 + nc, N) raw predictions for the same pixels."""
-        if wanted.shape != found.shape:
-            raise _DisagreementError(f"the prediction has the shape {found.shape}, not {wanted.shape}")
-        difference = np.abs(wanted - found)
-        pixels, score = float(difference[:4].max()), float(difference[4:].max())
+    def add_numbers(self, wanted: Outputs, found: Outputs, meta: ModelMeta, config: ExportConfig) -> None:
+        """wanted, found: as `Runtime.forward`, for the same pixels."""
+        shapes, others = ([output.shape for output in outputs] for outputs in (wanted, found))
+        if shapes != others:
+            raise _DisagreementError(f"the output has the shapes {others}, not {shapes}")
+        pixels, score = _differences(wanted, found, meta)
         # An edge may move as far as costs the smallest object the allowed IoU.
         limit = (1 - config.parity_iou) * _SMALLEST_OBJECT
         if not pixels <= limit:  # which NaN isn't either
-            raise _DisagreementError(f"a raw box differs by {pixels:.4g} pixels, more than {limit:.4g}")
+            raise _DisagreementError(f"a raw coordinate differs by {pixels:.4g} pixels, more than {limit:.4g}")
         if not score <= config.parity_score:
             raise _DisagreementError(
                 f"a raw score differs by {score:.4g}, more than parity_score={config.parity_score}"
             )
+        self.images += 1
         self.raw_pixels, self.raw_score = max(self.raw_pixels, pixels), max(self.raw_score, score)
 
     def add_detections(self, kept: Detections, seen: Detections, found: Detections, config: ExportConfig) -> None:
@@ -171,7 +183,6 @@ class _Tally:
                     f"the {what}'s box of class {alone.classes[0]} and score {alone.scores[0]:.3f} has no equal: "
                     f"best IoU {best:.4f}, less than parity_iou={config.parity_iou}"
                 )
-        self.images += 1
         self.boxes += len(kept)
         self.ties += len(missing) + len(extra)
         self.worst_iou = min(self.worst_iou, float(overlap[rows, columns].min(initial=1)))
@@ -191,9 +202,41 @@ class _Tally:
         )
 
 
+def _differences(wanted: Outputs, found: Outputs, meta: ModelMeta) -> tuple[float, float]:
+    """Largest difference of a coordinate, in pixels, and of all that is none.
+
+    That is scores in 0..1, angles in radians, and the numbers of masks as a share of the largest of their kind.
+    """
+    difference, nc = np.abs(wanted[0] - found[0]), len(meta.names)
+    if meta.task == "classify":
+        return 0.0, float(difference.max())
+    box, scores, extra = np.split(difference, [4, 4 + nc], axis=1)
+    pixels, others = [box], [scores]
+    if meta.keypoints:
+        count, numbers = meta.keypoints
+        points = extra.reshape(len(extra), count, numbers, -1)
+        pixels, others = [box, points[:, :, :2]], [scores, points[:, :, 2:]]
+    elif meta.task == "segment":
+        prototypes = np.abs(wanted[1] - found[1])
+        others += [extra / np.abs(wanted[0][:, 4 + nc :]).max(), prototypes / np.abs(wanted[1]).max()]
+    else:
+        others.append(extra)
+    return _largest(pixels), _largest(others)
+
+
+def _largest(arrays: Sequence[Floats]) -> float:
+    """NaN where there is one: it must not be overlooked."""
+    return float(np.max([array.max(initial=0) for array in arrays]))
+
+
 def _overlap(a: Detections, b: Detections) -> Floats:
-    """IoU of every a with every b, 0 where the classes differ: (n, m)."""
-    return iou_matrix(a.boxes, b.boxes) * (a.classes[:, None] == b.classes)
+    """How much every a overlaps every b, as suppression measures it, 0 where the classes differ: (n, m)."""
+    if a.rotated is None or b.rotated is None:
+        overlap = iou_matrix(a.boxes, b.boxes)
+    else:
+        every = np.repeat(a.rotated, len(b), axis=0), np.tile(b.rotated, (len(a), 1))
+        overlap = prob_iou(*every).reshape(len(a), len(b))
+    return overlap * (a.classes[:, None] == b.classes)
 
 
 def _pairs(overlap: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -13,10 +13,11 @@ from pydantic import Field
 
 from yolocore.config import Section
 from yolocore.errors import DataError, ModelError
+from yolocore.meta import SUFFIXES, architecture
 from yolocore.store import file_digest, json_digest, tree_digest
 
-DEMO = "demo"  # the source that is built in
-ARCHITECTURES = tuple(f"yolo11{scale}" for scale in "nsmlx")
+DEMO, DEMO_CLASSIFY = "demo", "demo-classify"  # the sources that are built in: with objects, and of class folders
+_SIZES = "yolo11n to yolo11x, with " + ", ".join(filter(None, SUFFIXES.values())) + " for tasks but detect"
 
 
 def _required(description: str) -> Any:
@@ -24,14 +25,12 @@ def _required(description: str) -> Any:
 
 
 class IngestInputs(Section):
-    source: str = _required("folder, archive or URI (http, https, s3) of images and labels, or demo")
+    source: str = _required("folder, archive or URI (http, https, s3) of images and labels, or demo, demo-classify")
 
 
 class TrainInputs(Section):
     data: str = _required("ingested dataset, or a dataset.yaml in YOLO form")
-    model: str = Field(
-        "yolo11n", description="checkpoint to start from, or an architecture: " + ", ".join(ARCHITECTURES)
-    )
+    model: str = Field("yolo11n", description=f"checkpoint to start from, or an architecture: {_SIZES}")
 
 
 class TuneInputs(TrainInputs):
@@ -79,12 +78,11 @@ def model_digest(model: str) -> str:
         from yolocore.runtimes.triton import served_digest
 
         return served_digest(model)
-    if model in ARCHITECTURES:
+    if architecture(model):
         return json_digest({"architecture": model})
     path = Path(model)
     if not path.exists():
-        names = ", ".join(ARCHITECTURES)
-        raise ModelError(f"model={model}: no such file; give a checkpoint, an exported model, or one of {names}")
+        raise ModelError(f"model={model}: no such file; give a checkpoint, an exported model, or one of {_SIZES}")
     return tree_digest(path)
 
 
