@@ -7,6 +7,7 @@ from either.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
@@ -107,12 +108,11 @@ class Dataset:
 
         Raises DataError when they do not.
         """
-        kinds, what = NEEDS[task]
+        kinds, remedy = NEEDS[task]
         if not set(kinds) & set(self.annotations):
             present = ", ".join(self.annotations) or "no objects"
-            others = ", ".join(f"task={task}" for task in tasks_for(self.annotations))
-            remedy = f"add {what}" + (f", or use {others}" if others else "")
-            raise DataError(f"{self.path}: has no labels for task={task}, only {present}; {remedy}")
+            others = "".join(f", or use task={other}" for other in tasks_for(self.annotations)[-1:])
+            raise DataError(f"{self.path}: has no labels for task={task}, only {present}; {remedy}{others}")
         if task == "pose" and keypoints and self.keypoints != keypoints:
             raise DataError(
                 f"{self.path}: its keypoints have the shape {_shape(self.keypoints)}, the model's {_shape(keypoints)}; "
@@ -161,7 +161,7 @@ class PlainSplit:
         self.names = tuple(sample.name for sample in samples)
         self._paths = tuple(sample.path for sample in samples)
 
-        def read(sample: Sample) -> tuple[tuple[int, int], bytes, set[str]]:
+        def read(sample: Sample) -> tuple[tuple[int, int], bytes, Counter[str]]:
             size = image_size(sample.path)
             instances, problems = source.annotate(sample, size)
             usable, more = check(instances, size, source.legend.names)
@@ -174,7 +174,7 @@ class PlainSplit:
             found = list(pool.map(read, samples))
         self.sizes = np.array([size for size, _, _ in found], np.int32).reshape(-1, 2)
         self._labels = [labels for _, labels, _ in found]
-        self.annotations: set[str] = set().union(*(annotations for _, _, annotations in found))
+        self.annotations = {kind for _, _, annotations in found for kind in annotations}
 
     def __len__(self) -> int:
         return len(self.names)

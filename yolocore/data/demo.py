@@ -2,7 +2,8 @@
 
 Ellipses, rectangles, triangles and stars of random size, colour and rotation. Each has its box, outline,
 rotated box, and three keypoints (the tip, which a dot marks, the centre and the tail), so that the data
-serves every task. A video of shapes that cross each other's way comes with its true tracks.
+serves every task with objects; to classify there are pictures of one shape each. A video of shapes that cross
+each other's way comes with its true tracks.
 
 Each picture has a random generator of its own, all randomness is integers and uniform floats, and all
 painting is integer arithmetic: a seed gives the same bytes from any thread and on any machine.
@@ -20,7 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from yolocore.data.labels import Instance, Problem
+from yolocore.data.labels import Instance, Problem, whole_image
 from yolocore.data.legend import Legend
 from yolocore.data.sources import Sample
 from yolocore.media import VideoFile
@@ -83,37 +84,43 @@ class Shape:
 class DemoSource:
     """The built-in images as a source (see `sources.Source`); they are painted into `folder`.
 
-    count: images. side: their height and width in pixels.
+    count: images. side: their height and width in pixels. whole: each image shows one shape, whose class is the
+    image's, and lies in a folder of that name; otherwise each shape has all its labels.
     """
 
     warnings: Sequence[Problem] = ()
 
-    def __init__(self, folder: Path, count: int, side: int, seed: int) -> None:
+    def __init__(self, folder: Path, count: int, side: int, seed: int, whole: bool = False) -> None:
         self.root = folder
-        self.legend = Legend(NAMES, keypoints=(len(_UNIT_KEYPOINTS), 3))
-        folder.mkdir(parents=True, exist_ok=True)
+        self.legend = Legend(NAMES, whole=True) if whole else Legend(NAMES, keypoints=(len(_UNIT_KEYPOINTS), 3))
+        for name in NAMES if whole else ("",):
+            (folder / name).mkdir(parents=True, exist_ok=True)
 
         def paint(index: int) -> tuple[Sample, list[Instance]]:
             rng = np.random.default_rng((seed, index))
-            image, shapes = draw_scene(rng, side)
-            sample = Sample(f"{index:06d}.jpg", folder / f"{index:06d}.jpg", None)
-            sample.path.write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
-            return sample, [shape.instance() for shape in shapes]
+            image, shapes = draw_scene(rng, side, most=1 if whole else _MOST_OBJECTS)
+            category = NAMES[shapes[0].category]
+            name = f"{category}/{category}_{index:06d}.jpg" if whole else f"{index:06d}.jpg"
+            (folder / name).write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
+            instances = [shape.instance() for shape in shapes]
+            if whole:
+                instances = [whole_image(shapes[0].category, (side, side))]
+            return Sample(name, folder / name, None), instances
 
         with ThreadPoolExecutor() as pool:
             found = list(pool.map(paint, range(count)))
         self._instances = {sample.name: instances for sample, instances in found}
-        self.samples: Sequence[Sample] = [sample for sample, _ in found]
+        self.samples: Sequence[Sample] = sorted((sample for sample, _ in found), key=lambda sample: sample.name)
 
     def annotate(self, sample: Sample, size: tuple[int, int]) -> tuple[list[Instance], list[Problem]]:
         return self._instances[sample.name], []
 
 
-def draw_scene(rng: np.random.Generator, side: int) -> tuple[Pixels, list[Shape]]:
-    """One image, (side, side, 3) uint8 BGR, and its shapes, all of them inside and hardly covering each other."""
+def draw_scene(rng: np.random.Generator, side: int, most: int = _MOST_OBJECTS) -> tuple[Pixels, list[Shape]]:
+    """One image, (side, side, 3) uint8 BGR, and 1..most shapes, all inside and hardly covering each other."""
     image = _background(rng, side, side)
     shapes: list[Shape] = []
-    wanted = int(rng.integers(1, _MOST_OBJECTS + 1))
+    wanted = int(rng.integers(1, most + 1))
     for _ in range(_ATTEMPTS):
         shape = _random_shape(rng, image, side)
         if all(_covered(shape.box(), other.box()) <= _OVERLAP for other in shapes):

@@ -29,6 +29,7 @@ from yolocore.store import bytes_digest
 _BATCH = 64  # samples a thread takes at once
 _NOTED = 20  # problems told one by one; all are counted
 _LEAK = "same image in several splits"
+_INCOMPLETE = "labels of some objects only"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def inspect(
     usable: dict[str, list[Entry]] = {split: [] for split in splits}
     problems: list[Problem] = []
     dropped: Counter[str] = Counter()
-    kinds: set[str] = set()
+    labels: Counter[str] = Counter()
     listener.start("check images", len(tasks))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         results = pool.map(lambda batch: [_inspect(source, sample) for _, sample in batch], batches)
@@ -74,7 +75,7 @@ def inspect(
                 problems += fatal
                 if entry and not fatal:
                     usable[split].append(entry)
-                    kinds |= annotations
+                    labels += annotations
             listener.advance(len(batch))
     for problem in problems[:_NOTED]:
         listener.note(str(problem))
@@ -83,13 +84,13 @@ def inspect(
     empty = [split for split, entries in usable.items() if not entries]
     if empty:
         raise DataError(f"{source.root}: no usable image is left in {empty[0]}: {problems[0]}{_others(problems)}")
-    if not kinds:
+    if not labels:
         place = "in YOLO form that of images/a.jpg is labels/a.txt"
         raise DataError(
             f"{source.root}: none of the {len(tasks)} images has a label; put them in their place ({place})"
         )
-    warnings = [*source.warnings, *_leaks(usable)]
-    return Inspection(source.legend, usable, dict(sorted(dropped.items())), warnings, in_order(kinds))
+    warnings = [*source.warnings, *_leaks(usable), *_incomplete(labels)]
+    return Inspection(source.legend, usable, dict(sorted(dropped.items())), warnings, in_order(labels))
 
 
 def summarize(inspection: Inspection) -> dict[str, Any]:
@@ -106,15 +107,14 @@ def summarize(inspection: Inspection) -> dict[str, Any]:
                 objects[names[category]][split] += 1
             areas += (np.prod(found.boxes[:, 2:] - found.boxes[:, :2], axis=1)).tolist()
     sizes = np.array([entry.size for entries in inspection.splits.values() for entry in entries])
+    # The bounds of small, medium and large are COCO's: 32 and 96 pixels squared.
+    small, medium, large = np.histogram(areas, (0, 32**2, 96**2, np.inf))[0].tolist()
     return {
         "images": {split: len(entries) for split, entries in inspection.splits.items()},
         "background_images": background,
         "annotations": inspection.annotations,
         "objects": objects,
-        # The bounds of small, medium and large are COCO's: 32 and 96 pixels squared.
-        "box_areas": dict(
-            zip(("small", "medium", "large"), np.histogram(areas, (0, 32**2, 96**2, np.inf))[0].tolist(), strict=True)
-        ),
+        "box_areas": {"small": small, "medium": medium, "large": large},
         "image_height": _spread(sizes[:, 0]),
         "image_width": _spread(sizes[:, 1]),
         "dropped": inspection.dropped,
@@ -122,15 +122,15 @@ def summarize(inspection: Inspection) -> dict[str, Any]:
     }
 
 
-def _inspect(source: Source, sample: Sample) -> tuple[Entry | None, list[Problem], set[str]]:
+def _inspect(source: Source, sample: Sample) -> tuple[Entry | None, list[Problem], Counter[str]]:
     where = Path(os.path.relpath(sample.path, source.root)).as_posix()
     try:
         content = sample.path.read_bytes()
     except OSError as error:
-        return None, [Problem("missing image", where, f"cannot be read ({error.strerror}); add the image")], set()
+        return None, [Problem("missing image", where, f"cannot be read ({error.strerror}); add the image")], Counter()
     size = check_image(content)
     if size is None:
-        return None, [Problem("broken image", where, f"{broken(content)}; replace the file")], set()
+        return None, [Problem("broken image", where, f"{broken(content)}; replace the file")], Counter()
     instances, problems = source.annotate(sample, size)
     usable, more = check(instances, size, source.legend.names)
     entry = Entry(sample.name, sample.path, bytes_digest(content), len(content), size, labels_json(usable, size))
@@ -154,6 +154,15 @@ def _leaks(splits: Mapping[str, Iterable[Entry]]) -> list[Problem]:
         Problem(_LEAK, ", ".join(f"{split}/{name}" for split, name in found.items()), "keep it in one split")
         for found in places.values()
         if len(found) > 1
+    ]
+
+
+def _incomplete(labels: Mapping[str, int]) -> list[Problem]:
+    """Kinds of labels that only some of the objects have: a task that needs them learns from those alone."""
+    return [
+        Problem(_INCOMPLETE, kind, f"{labels['boxes'] - count} of {labels['boxes']} objects have none")
+        for kind, count in labels.items()
+        if kind != "classes" and count < labels["boxes"]
     ]
 
 

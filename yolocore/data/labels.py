@@ -71,8 +71,9 @@ class Instance:
 
     @property
     def kinds(self) -> set[str]:
-        """Which kinds of labels it has: boxes, and of polygons, keypoints and corners those that it has."""
-        return {"boxes"} | {kind for kind in ("polygons", "keypoints", "corners") if getattr(self, kind)}
+        """Which kinds of labels it has, of boxes, polygons, keypoints (one that is labelled at least) and corners."""
+        has = {"polygons": self.polygons, "keypoints": any(self.keypoints[2::3]), "corners": self.corners}
+        return {"boxes", *(kind for kind, value in has.items() if value)}
 
     def to_json(self) -> dict[str, Any]:
         value: dict[str, Any] = {"class": self.category, "box": self.box}
@@ -211,6 +212,20 @@ def _invalid(instance: Instance, size: tuple[int, int], names: Sequence[str]) ->
             where,
             f"the box {pixels} (pixels) is outside the {width}x{height} image in {text!r}; correct the row",
         )
+    for x, y, visibility in zip(*(instance.keypoints[i::3] for i in range(3)), strict=True):
+        if visibility not in (0, 1, 2):
+            return Problem(
+                "unknown visibility",
+                where,
+                f"a keypoint's visibility is {visibility:g}, not 0, 1 or 2 in {text!r}; correct the row",
+            )
+        if visibility and not (-margin_x <= x <= width + margin_x and -margin_y <= y <= height + margin_y):
+            return Problem(
+                "keypoint outside the image",
+                where,
+                f"the keypoint {x:g} {y:g} (pixels) is outside the {width}x{height} image in {text!r}; "
+                "correct it, or give it the visibility 0",
+            )
     return None
 
 

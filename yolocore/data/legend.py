@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from yolocore.data.labels import Instance
@@ -11,13 +12,13 @@ from yolocore.meta import KeypointShape, Task
 # Kinds of labels, in the order in which they are listed. An image of class folders has nothing but its class.
 KINDS = ("boxes", "polygons", "keypoints", "corners", "classes")
 
-# The kinds of which a task needs any one, and what its label is called.
+# The kinds of which a task needs any one, and how a dataset comes to have them.
 NEEDS: dict[Task, tuple[tuple[str, ...], str]] = {
-    "detect": (("boxes",), "boxes"),
-    "segment": (("polygons",), "outlines"),
-    "pose": (("keypoints",), "keypoints"),
-    "obb": (("corners", "polygons"), "corners or outlines"),
-    "classify": (("classes",), "folders of images named as the classes"),
+    "detect": (("boxes",), "add boxes"),
+    "segment": (("polygons",), "add outlines"),
+    "pose": (("keypoints",), "add keypoints"),
+    "obb": (("corners", "polygons"), "add corners or outlines"),
+    "classify": (("classes",), "sort its images into folders named as the classes"),
 }
 
 
@@ -49,11 +50,11 @@ class Legend:
                 )
         object.__setattr__(self, "flip_idx", flip)
 
-    def annotations(self, instances: Iterable[Instance]) -> set[str]:
-        """The kinds of labels that any of these objects has."""
+    def annotations(self, instances: Sequence[Instance]) -> Counter[str]:
+        """How many of these objects have each kind of label."""
         if self.whole:
-            return {"classes"}
-        return {kind for instance in instances for kind in instance.kinds}
+            return Counter(classes=len(instances))
+        return Counter(kind for instance in instances for kind in instance.kinds)
 
 
 def in_order(found: Collection[str]) -> tuple[str, ...]:

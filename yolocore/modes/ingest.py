@@ -29,7 +29,7 @@ from yolocore.data.pictures import draw_samples, draw_statistics
 from yolocore.data.shards import FOLDER, MANIFEST, Manifest, write_manifest, write_split
 from yolocore.data.sources import FORMS, Source, assign_splits, open_source
 from yolocore.errors import DataError, UsageError
-from yolocore.modes.inputs import DEMO, IngestInputs
+from yolocore.modes.inputs import DEMO, DEMO_CLASSIFY, IngestInputs
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
 from yolocore.records import IngestRecord
@@ -48,11 +48,12 @@ def ingest(config: IngestConfig, inputs: IngestInputs, out: Path, listener: List
     train, val = config.train_fraction, config.val_fraction
     if train + val > 1:
         raise UsageError(f"train_fraction={train} and val_fraction={val} exceed 1 together; lower one of them")
-    source_digest = json_digest({"source": DEMO}) if inputs.source == DEMO else identity(inputs.source)
+    uri = inputs.source
+    source_digest = json_digest({"source": uri}) if uri in (DEMO, DEMO_CLASSIFY) else identity(uri)
     with Step(IngestRecord, config, {"source": source_digest}, out) as step:
         if step.finished:
             return step.finished
-        with _opened(inputs.source, config, step.work, listener) as source:
+        with _opened(uri, config, step.work, listener) as source:
             started = time.perf_counter()
             splits = assign_splits(source.samples, config.seed, train, val)
             inspection = inspect(source, splits, config.invalid, listener)
@@ -60,7 +61,7 @@ def ingest(config: IngestConfig, inputs: IngestInputs, out: Path, listener: List
             manifest = _write(inspection, config.shard_mb, step.work, listener)
             seconds = time.perf_counter() - started
         artifacts = {"dataset": MANIFEST, "shards": FOLDER}
-        if inputs.source == DEMO:
+        if uri == DEMO:
             write_video(step.work, config.demo_imgsz, config.seed)
             artifacts["video"] = "video"
         _draw(report, manifest, step.work)
@@ -89,9 +90,9 @@ def ingest(config: IngestConfig, inputs: IngestInputs, out: Path, listener: List
 @contextlib.contextmanager
 def _opened(uri: str, config: IngestConfig, work: Path, listener: Listener) -> Iterator[Source]:
     """The source, its files below `work` where they are not local; errors call it what the user calls it."""
-    if uri == DEMO:
+    if uri in (DEMO, DEMO_CLASSIFY):
         folder = work / "source"
-        yield DemoSource(folder, config.demo_images, config.demo_imgsz, config.seed)
+        yield DemoSource(folder, config.demo_images, config.demo_imgsz, config.seed, whole=uri == DEMO_CLASSIFY)
         shutil.rmtree(folder)
         return
     with fetched(uri, work, listener) as path:
@@ -114,9 +115,7 @@ def _draw(report: dict[str, Any], manifest: Manifest, folder: Path) -> None:
     """The views: the report as JSON, how labels are distributed, and a few labelled images."""
     (folder / REPORT).write_text(json.dumps({"dataset": manifest.digest, **report}, indent=2) + "\n")
     dataset = open_dataset(folder)
-    splits = [dataset.split(name) for name in dataset.splits]
-    labels = [split.labels(index) for split in splits for index in range(len(split))]
-    draw_statistics(labels, np.concatenate([split.sizes for split in splits]), dataset.names, folder / STATISTICS)
+    draw_statistics(dataset, folder / STATISTICS)
     draw_samples(
         dataset.split("train" if "train" in dataset.splits else dataset.splits[0]), dataset.names, folder / SAMPLES
     )

@@ -1,7 +1,8 @@
 """COCO form: a JSON file a split with `images`, `annotations` and `categories`; boxes are x y w h in pixels.
 
-Category ids may be any numbers: they become 0, 1, 2, … in their order. Crowd regions (`iscrowd`) stand for
-many objects at once and are left out and counted. The split of a file is in its name
+Category ids may be any numbers: they become 0, 1, 2, … in their order. Outlines are polygons; keypoints are x y
+visibility in pixels, and the names of left and right ones tell which mirror each other. Crowd regions
+(`iscrowd`) stand for many objects at once and are left out and counted. The split of a file is in its name
 (`instances_train2017.json`) or its folder's (`valid/_annotations.coco.json`).
 Format: https://cocodataset.org/#format-data
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from yolocore.data.labels import CROWD, Instance, Numbers, Problem
 from yolocore.data.legend import Legend
 from yolocore.data.sources.base import SPLIT_ALIASES, Sample
 from yolocore.errors import DataError
-from yolocore.meta import KeypointShape
 
 _IN_SPLIT_FOLDER = "_annotations.coco.json"
 
@@ -52,10 +52,15 @@ class CocoSource:
         if repeated or not names:
             what = f"two categories called {repeated[0]!r}" if repeated else "no categories"
             raise DataError(f"{files[0]}: has {what}; give each class its own name and id")
-        self.legend = Legend(names, *_keypoints(contents.values()))
+        shapes = _keypoint_counts(contents.values())
+        count = min(shapes) if len(shapes) == 1 else 0
+        self.legend = Legend(names, (count, 3), _flip(contents.values(), count)) if count else Legend(names)
 
         samples: list[Sample] = []
         warnings: list[Problem] = []
+        if len(shapes) > 1:
+            found = ", ".join(map(str, sorted(shapes)))
+            warnings.append(Problem("keypoints left out", "annotations", f"objects have different numbers ({found})"))
         self._rows: dict[Sample, tuple[str, list[dict[str, Any]]]] = {}
         for path, content in contents.items():
             split = _split_of(path) if len(files) > 1 else None
@@ -90,20 +95,24 @@ class CocoSource:
                 problems.append(Problem("class out of range", where, f"no such category in {text}; correct the id"))
             else:
                 try:
-                    x, y, w, h = map(float, row["bbox"])
-                    instances.append(
-                        Instance(
-                            self._index[row["category_id"]],
-                            (x, y, x + w, y + h),
-                            _polygons(row.get("segmentation")),
-                            tuple(map(float, row.get("keypoints") or ())) if self.legend.keypoints else (),
-                            where=where,
-                            text=text,
-                        )
-                    )
-                except (KeyError, TypeError, ValueError):
-                    problems.append(Problem("malformed row", where, f"bbox is not four numbers in {text}; correct it"))
+                    instances.append(self._instance(row, where, text))
+                except ValueError as error:
+                    problems.append(Problem("malformed row", where, f"{error} in {text}; correct it"))
         return instances, problems
+
+    def _instance(self, row: dict[str, Any], where: str, text: str) -> Instance:
+        box = _numbers(row, "bbox")
+        if len(box) != 4:
+            raise ValueError("bbox is not four numbers")
+        x, y, w, h = box
+        keypoints: Numbers = ()
+        if self.legend.keypoints and row.get("keypoints"):
+            keypoints = _numbers(row, "keypoints")
+            if len(keypoints) != 3 * self.legend.keypoints[0]:
+                raise ValueError(f"keypoints has {len(keypoints)} numbers, not {3 * self.legend.keypoints[0]}")
+        category = self._index[row["category_id"]]
+        polygons = _polygons(row.get("segmentation"))
+        return Instance(category, (x, y, x + w, y + h), polygons, keypoints, where=where, text=text)
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -136,29 +145,40 @@ def _image_path(root: Path, annotations: Path, file_name: str) -> Path:
     return next((folder / file_name for folder in folders if (folder / file_name).is_file()), root / file_name)
 
 
-def _keypoints(contents: Collection[dict[str, Any]]) -> tuple[KeypointShape | None, tuple[int, ...]]:
-    """The shape of keypoints, where all that have any have the same, and which ones mirror each other.
+def _keypoint_counts(contents: Iterable[dict[str, Any]]) -> set[int]:
+    """How many keypoints objects have that have any."""
+    found = [row.get("keypoints") for content in contents for row in content["annotations"]]
+    return {len(keypoints) // 3 for keypoints in found if isinstance(keypoints, list) and len(keypoints) > 2}
 
-    The names of keypoints tell: what is on the left of one is on the right of the other.
-    """
-    rows = [row for content in contents for row in content["annotations"]]
-    counts = {len(row["keypoints"]) // 3 for row in rows if row.get("keypoints")}
-    if len(counts) != 1:
-        return None, ()
-    count = counts.pop()
+
+def _flip(contents: Iterable[dict[str, Any]], count: int) -> tuple[int, ...]:
+    """For each keypoint the one that mirrors it: what is left in its name is right in the other's."""
     for category in (category for content in contents for category in content["categories"]):
         places = {str(name): place for place, name in enumerate(category.get("keypoints") or ())}
         if len(places) == count:
-            return (count, 3), tuple(places.get(_mirrored(name), place) for name, place in places.items())
-    return (count, 3), ()
+            return tuple(places.get(_mirrored(name), place) for name, place in places.items())
+    return ()
 
 
 def _mirrored(name: str) -> str:
     return re.sub("left|right", lambda side: "right" if side[0] == "left" else "left", name)
 
 
+def _numbers(row: dict[str, Any], key: str) -> Numbers:
+    try:
+        return tuple(map(float, row[key]))
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{key} is no list of numbers") from None
+
+
 def _polygons(segmentation: Any) -> tuple[Numbers, ...]:
-    """Outline as polygons; run-length masks have none."""
+    """Outline as polygons; run-length masks have none, and less than three points are none."""
     if not isinstance(segmentation, list):
         return ()
-    return tuple(tuple(map(float, part)) for part in segmentation if len(part) >= 6)
+    try:
+        polygons = tuple(tuple(map(float, part)) for part in segmentation)
+    except (TypeError, ValueError):
+        raise ValueError("segmentation is no list of lists of numbers") from None
+    if any(len(part) % 2 for part in polygons):
+        raise ValueError("segmentation has an x without y")
+    return tuple(part for part in polygons if len(part) >= 6)
