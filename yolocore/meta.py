@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,7 +10,8 @@ Task = Literal["detect", "segment", "pose", "classify", "obb"]
 Scale = Literal["n", "s", "m", "l", "x"]
 TASKS: tuple[Task, ...] = get_args(Task)
 SCALES: tuple[Scale, ...] = get_args(Scale)
-KeypointShape = tuple[int, Literal[2, 3]]  # how many, and whether each has x y or x y visibility
+# How many, and whether each has x y or x y visibility.
+KeypointShape = tuple[Annotated[int, Field(ge=1, le=1000)], Literal[2, 3]]
 
 # What stands behind yolo11n in the name of an architecture, for each task.
 SUFFIXES: dict[Task, str] = {"detect": "", "segment": "-seg", "pose": "-pose", "classify": "-cls", "obb": "-obb"}

@@ -57,6 +57,36 @@ def test_refuses_code_by_name(tmp_path, attack, protocol):
     assert not marker.exists()
 
 
+@pytest.mark.parametrize(
+    ("program", "named"),
+    [
+        pytest.param(
+            b"c__builtin__\ngetattr\n(cultralytics.nn.modules.head\nDetect\nX\x07\x00\x00\x00forwardtR",
+            "ultralytics.nn.modules.head.Detect",
+            id="the method that a segmenter borrows",
+        ),
+        pytest.param(
+            b"c__builtin__\ngetattr\n(ctorchvision.transforms.functional\nInterpolationMode\nX\x08\x00\x00\x00BILINEARtR",
+            "torchvision.transforms.functional.InterpolationMode",
+            id="the interpolation of a classifier, by name",
+        ),
+        pytest.param(
+            b"ctorchvision.transforms.functional\nInterpolationMode\nX\x08\x00\x00\x00bilinear\x85R",
+            "torchvision.transforms.functional.InterpolationMode",
+            id="the same, by value",
+        ),
+        pytest.param(
+            b"ctorchvision.transforms.transforms\nCompose\n)\x81}X\x0a\x00\x00\x00transforms]sb",
+            "torchvision.transforms.transforms.Compose",
+            id="the transforms of a classifier",
+        ),
+    ],
+)
+def test_remembers_what_public_checkpoints_name(tmp_path, program, named):
+    path = write_archive(tmp_path / "model.pt", b"\x80\x02" + program + b".")
+    assert str(Archive(path).root.type) == named
+
+
 # A float32 storage of four elements, in the middle of a call that makes a tensor of it.
 _TENSOR = (
     b"ctorch._utils\n_rebuild_tensor_v2\n"

@@ -1,4 +1,4 @@
-"""Files of weights: what is written comes back; what is not a YOLO11 detector is refused in one line."""
+"""Files of weights: what is written comes back; what is no YOLO11 is refused in one line."""
 
 import copy
 
@@ -121,9 +121,9 @@ def with_huge_names(model):
         (without_a_layer, r"has no tensor model.22.cv1.conv.weight"),
         (with_a_layer_more, r"has a tensor model.22.extra.bias too many"),
         (with_a_name_less, r"model.23.cv3.0.2.weight has the shape \(3, 64, 1, 1\), not \(2, 64, 1, 1\)"),
-        (of_other_strides, r"has the strides \[4.0, 8.0, 16.0\]; a YOLO11 detect checkpoint has \[8, 16, 32\]"),
-        (without_strides, r"is no YOLO11 detect checkpoint; give one that is"),
-        (with_huge_names, r"is no YOLO11 detect checkpoint; give one that is"),
+        (of_other_strides, r"has the strides \[4.0, 8.0, 16.0\]; a YOLO11 checkpoint has \[8, 16, 32\]"),
+        (without_strides, r"is no YOLO11 checkpoint; give one that is"),
+        (with_huge_names, r"is no YOLO11 checkpoint; give one that is"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -151,7 +151,7 @@ def test_modules_in_a_circle_end(tmp_path, model):
         ),
         pytest.param(
             {"format": FORMAT, "state": {}, "meta": META.model_dump(mode="json")},
-            "has no tensor model.0.conv.weight; give a YOLO11 detect checkpoint",
+            "has no tensor model.0.conv.weight; give a YOLO11 checkpoint",
             id="ours, no weights",
         ),
         pytest.param(
@@ -165,9 +165,62 @@ def test_refuses_other_content(tmp_path, content, message):
         load_weights(path)
 
 
-def test_names_the_task_of_another_tasks_checkpoint(tmp_path, model):
-    path = write_public(tmp_path / "pose.pt", {"model": public_model(model, NAMES)}, "PoseModel")
-    with pytest.raises(ModelError, match="is a checkpoint for the task pose; give one for detect"):
+TASKS = {
+    "detect": ("DetectionModel", None),
+    "segment": ("SegmentationModel", None),
+    "pose": ("PoseModel", (5, 2)),
+    "classify": ("ClassificationModel", None),
+    "obb": ("OBBModel", None),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_comes_back(tmp_path, task):
+    task_class, keypoints = TASKS[task]
+    source = build("n", len(NAMES), task, keypoints)
+    meta = ModelMeta(task=task, names=NAMES, imgsz=320, keypoints=keypoints)
+    save_weights(tmp_path / "ours.pt", source, meta)
+    if keypoints:
+        source.head.kpt_shape = list(keypoints)
+    content = {"model": public_model(source, NAMES), "train_args": {"imgsz": 320}}
+    write_public(tmp_path / "public.pt", content, task_class)
+    for path in (tmp_path / "ours.pt", tmp_path / "public.pt"):
+        loaded, said = load_weights(path)
+        assert said == meta
+        assert (loaded.task, loaded.keypoints) == (task, keypoints)
+        assert_same(loaded, source)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param(None, id="none"),
+        pytest.param([17], id="without dimensions"),
+        pytest.param([17, 4], id="of four dimensions"),
+        pytest.param([10**9, 3], id="more than any memory holds"),
+        pytest.param("17", id="a text"),
+    ],
+)
+def test_refuses_keypoints_without_sense(tmp_path, shape):
+    source = build("n", 1, "pose", (2, 3))
+    source.head.kpt_shape = shape
+    path = write_public(tmp_path / "pose.pt", {"model": public_model(source, ["person"])}, "PoseModel")
+    with pytest.raises(ModelError, match="is no YOLO11 checkpoint; give one that is"):
+        load_weights(path)
+
+
+def test_refuses_a_width_that_there_is_not(tmp_path, model):
+    source = public_model(copy.deepcopy(model), NAMES)
+    source.model[0].conv = torch.nn.Conv2d(3, 24, 3)
+    path = write_public(tmp_path / "odd.pt", {"model": source})
+    with pytest.raises(ModelError, match=f"^{path}: is no YOLO11 checkpoint; give one that is$"):
+        load_weights(path)
+
+
+def test_more_names_than_weights_cost_no_memory(tmp_path, model):
+    source = public_model(copy.deepcopy(model), ["same"] * 100_000)
+    path = write_public(tmp_path / "names.pt", {"model": source})
+    with pytest.raises(ModelError, match=r"not \(100, 64, 1, 1\); give a YOLO11 checkpoint"):
         load_weights(path)
 
 
@@ -178,5 +231,8 @@ def test_public_weights_on_hand(shared):
 
 
 def test_public_weights_of_another_task_on_hand(shared):
-    with pytest.raises(ModelError, match="is a checkpoint for the task segment; give one for detect"):
-        load_weights(shared / "data/weights/yolo11n-seg.pt")
+    model, meta = load_weights(shared / "data/weights/yolo11n-seg.pt")
+    assert (meta.task, meta.scale, meta.imgsz, len(meta.names)) == ("segment", "n", 640, 80)
+    with torch.no_grad():
+        predictions, prototypes = model(torch.rand(1, 3, 96, 64))
+    assert bool(predictions.isfinite().all() and prototypes.isfinite().all())

@@ -33,6 +33,50 @@ def test_copies_what_fits(scale, classes, fresh):
         assert all(key.startswith(prefix) and suffix in key for key in report.fresh)
 
 
+KEYPOINTS = {"pose": (17, 3)}
+NECK_AND_HEAD = tuple(f"model.{index}." for index in range(11, 24))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "fresh"),
+    [
+        pytest.param("detect", "segment", ("model.23.proto.", "model.23.cv4."), id="what a segmenter adds"),
+        pytest.param("segment", "detect", (), id="a detector has nothing of its own"),
+        pytest.param("segment", "obb", ("model.23.cv4.",), id="masks say nothing about angles"),
+        pytest.param("detect", "classify", ("model.10.",), id="a classifier's head"),
+        pytest.param(
+            "classify", "pose", ("model.9.", *(f"model.{i}." for i in range(11, 24))), id="all but a backbone"
+        ),
+        pytest.param("classify", "classify", (), id="everything"),
+    ],
+)
+def test_starts_from_another_task(source, target, fresh):
+    models = [build("n", 80, task, KEYPOINTS.get(task)) for task in (source, target)]
+    for value in models[0].state_dict().values():
+        value.fill_(7)
+    report = transfer(models[1], models[0])
+    assert all(key.startswith(fresh) for key in report.fresh)
+    assert not any(key.startswith(fresh) for key in report.copied) or not fresh
+    after = models[1].state_dict()
+    assert {key for key, value in after.items() if bool((value == 7).all())} == set(report.copied)
+
+
+def test_a_classifiers_attention_is_a_detectors_though_its_number_differs():
+    source, target = build("n", 3, "classify"), build("n", 3)
+    transfer(target, source)
+    own, other = target.model[10].state_dict(), source.model[9].state_dict()
+    assert all(torch.equal(own[key], other[key]) for key in other)
+
+
+def test_the_same_shape_in_another_tasks_head_is_not_taken():
+    # In the largest size the added branches of both tasks are equally wide.
+    with torch.device("meta"):
+        source, target = build("x", 3, "segment"), build("x", 3, "obb")
+    fresh = transfer(target, source).fresh
+    assert "model.23.cv4.0.0.conv.weight" in fresh
+    assert all(key.startswith("model.23.cv4.") for key in fresh)
+
+
 def test_refuses_another_size():
     with pytest.raises(ModelError, match="a yolo11n cannot start from weights of a yolo11s"):
         transfer(build("n", 3), build("s", 3))

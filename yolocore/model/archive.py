@@ -120,7 +120,7 @@ class _ForbiddenError(Exception):
 
 # What a program may name. Classes become stubs; storages tell a dtype; the rest are constructors.
 _STUB_MODULES = ("ultralytics.", "torch.nn.modules.", "torchvision.transforms.")
-_STORAGES = {
+STORAGES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -167,7 +167,7 @@ _CONSTRUCTORS: dict[Global, Callable[..., Any]] = {
     Global("builtins", "set"): list,
     Global("builtins", "getattr"): _getattr,
 }
-# Values of settings and metrics that older trainers left in their files: remembered, not built.
+# Values of settings, metrics and transforms that trainers left in their files: remembered, not built.
 _INERT = {
     Global("numpy", "dtype"),
     Global("numpy.core.multiarray", "scalar"),
@@ -175,12 +175,13 @@ _INERT = {
     Global("_codecs", "encode"),
     Global("pathlib", "PosixPath"),
     Global("pathlib", "WindowsPath"),
+    Global("torchvision.transforms.functional", "InterpolationMode"),
 }
 
 
 def _named(module: str, name: str) -> Global:
     named = Global("builtins" if module == "__builtin__" else module, name)  # as protocol 2 calls it
-    storage = module == "torch" and name in _STORAGES
+    storage = module == "torch" and name in STORAGES
     if not (module.startswith(_STUB_MODULES) or storage or named in _CONSTRUCTORS or named in _INERT):
         raise _ForbiddenError(named)
     return named
@@ -211,7 +212,7 @@ def _storage(persistent_id: Any) -> Storage:
     kind, cls, key, _location, count = persistent_id
     if kind != "storage" or count < 0:
         raise ValueError("a reference to something else than a storage")
-    return Storage(key, _STORAGES[cls.name], count)
+    return Storage(key, STORAGES[cls.name], count)
 
 
 def _set_items(target: Any, flat: list[Any]) -> None:

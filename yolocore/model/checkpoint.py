@@ -51,17 +51,19 @@ def load_weights(path: str | Path) -> tuple[YOLO11, ModelMeta]:
                 raise ModelError(f"{path}: is a damaged checkpoint; get the file again") from error
         else:
             state, meta = parse_public(archive)
-        model = build(meta.scale, len(meta.names))
-        own = model.state_dict()
-        _check_shapes(path, state, own)
-        for key, tensor in own.items():
+        # Without memory at first: a file could announce more than it holds, and fresh weights would be overwritten.
+        with torch.device("meta"):
+            model = build(meta.scale, len(meta.names), meta.task, meta.keypoints)
+        _check_shapes(path, state, model.state_dict())
+        model.to_empty(device="cpu")
+        for key, tensor in model.state_dict().items():
             tensor.copy_(archive.tensor(state[key]))
     return model.eval(), meta
 
 
 def _check_shapes(path: Path, state: Mapping[str, TensorRef], expected: Mapping[str, Tensor]) -> None:
     """Before any tensor is read, so that a file cannot ask for more memory than the model needs."""
-    advice = "give a YOLO11 detect checkpoint"
+    advice = "give a YOLO11 checkpoint"
     for key, value in expected.items():
         if not isinstance(state.get(key), TensorRef):
             raise ModelError(f"{path}: has no tensor {key}; {advice}")

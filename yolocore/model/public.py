@@ -11,16 +11,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from yolocore.errors import ModelError
-from yolocore.meta import ModelMeta
+from yolocore.meta import ModelMeta, Scale, Task
 from yolocore.model.archive import Archive, Stub, TensorRef
 from yolocore.model.head import STRIDES
 from yolocore.model.yolo11 import SCALES
 
-_TASKS = {
+TASKS: dict[str, Task] = {
+    "DetectionModel": "detect",
     "SegmentationModel": "segment",
     "PoseModel": "pose",
-    "OBBModel": "obb",
     "ClassificationModel": "classify",
+    "OBBModel": "obb",
 }
 
 
@@ -28,32 +29,33 @@ def parse_public(archive: Archive) -> tuple[dict[str, TensorRef], ModelMeta]:
     """The state dict, not read yet, and what the checkpoint says about itself.
 
     The averaged weights (EMA) are taken where the file has them. Raises ModelError for a checkpoint of
-    another task or architecture.
+    another architecture.
     """
     root = archive.root if isinstance(archive.root, dict) else {}
     module = root.get("ema") or root.get("model")
     if not isinstance(module, Stub):
         raise ModelError(f"{archive.path}: holds no model; give weights saved here or in the public YOLO11 layout")
-    if module.type.name in _TASKS:
-        task = _TASKS[module.type.name]
-        raise ModelError(f"{archive.path}: is a checkpoint for the task {task}; give one for detect")
-    if module.type.name != "DetectionModel":
-        raise ModelError(f"{archive.path}: holds a {module.type}; give a YOLO11 detect checkpoint")
+    task = TASKS.get(module.type.name)
+    if task is None:
+        raise ModelError(f"{archive.path}: holds a {module.type}; give a YOLO11 checkpoint")
     try:
         state = _tensors(module)
         strides = archive.tensor(module.state["stride"]).tolist()
         names = module.state["names"]
         settings = root.get("train_args") or {}
+        *_, head = module.state["_modules"]["model"].state["_modules"].values()
         meta = ModelMeta(
+            task=task,
             scale=_scale(state),
             names=tuple(names[i] for i in range(len(names))),
             imgsz=settings.get("imgsz", 640),
             stride=max(STRIDES),
+            keypoints=head.state["kpt_shape"] if task == "pose" else None,
         )
     except (ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{archive.path}: is no YOLO11 detect checkpoint; give one that is") from error
-    if strides != list(STRIDES):
-        raise ModelError(f"{archive.path}: has the strides {strides}; a YOLO11 detect checkpoint has {list(STRIDES)}")
+        raise ModelError(f"{archive.path}: is no YOLO11 checkpoint; give one that is") from error
+    if task != "classify" and strides != list(STRIDES):
+        raise ModelError(f"{archive.path}: has the strides {strides}; a YOLO11 checkpoint has {list(STRIDES)}")
     return state, meta
 
 
@@ -75,8 +77,11 @@ def _tensors(root: Stub) -> dict[str, TensorRef]:
     return state
 
 
-def _scale(state: dict[str, TensorRef]) -> str:
-    """The size whose first layer is as wide and whose first block is as deep as this one."""
+def _scale(state: dict[str, TensorRef]) -> Scale:
+    """The size whose first layer is as wide and whose first block as deep as this one. Raises ValueError for none."""
     width = state["model.0.conv.weight"].shape[0]
     depth = len({key.split(".")[3] for key in state if key.startswith("model.2.m.")})
-    return next(name for name, s in SCALES.items() if (s.channels(64), s.repeats(2)) == (width, depth))
+    for name, scaling in SCALES.items():
+        if (scaling.channels(64), scaling.repeats(2)) == (width, depth):
+            return name
+    raise ValueError(f"{width} channels and {depth} blocks")

@@ -107,8 +107,8 @@ class YOLO11(nn.Module):
         self.task = task
         self.keypoints = keypoints
         sources, modules = zip(*_layers(SCALES[scale], nc, task, keypoints), strict=True)
-        self._sources: tuple[Sequence[int], ...] = sources
-        self._kept = {index for row in sources for index in row}
+        self.sources: tuple[Sequence[int], ...] = sources  # of each layer's inputs: indices of layers, or PREVIOUS
+        self.kept = {index for row in sources for index in row} - {PREVIOUS}
         self.model = nn.ModuleList(modules)
 
     @property
@@ -124,11 +124,11 @@ class YOLO11(nn.Module):
     def raw(self, images: Tensor) -> list[Tensor]:
         """images: (b, 3, h, w) RGB in 0..1, h and w multiples of 32. Returns what the head's `forward` says."""
         outputs: dict[int, Tensor] = {PREVIOUS: images}
-        for index, (sources, module) in enumerate(zip(self._sources, self.model, strict=True)):
+        for index, (sources, module) in enumerate(zip(self.sources, self.model, strict=True)):
             inputs = [outputs[source] for source in sources]
             output = module(inputs[0] if len(inputs) == 1 else inputs)
             outputs[PREVIOUS] = output
-            if index in self._kept:
+            if index in self.kept:
                 outputs[index] = output
         return output
 
