@@ -9,14 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Task = Literal["detect", "segment", "pose", "classify", "obb"]
 Scale = Literal["n", "s", "m", "l", "x"]
 TASKS: tuple[Task, ...] = get_args(Task)
-SCALES: tuple[Scale, ...] = get_args(Scale)
 # How many, and whether each has x y or x y visibility.
 KeypointShape = tuple[Annotated[int, Field(ge=1, le=1000)], Literal[2, 3]]
 
 # What stands behind yolo11n in the name of an architecture, for each task.
 SUFFIXES: dict[Task, str] = {"detect": "", "segment": "-seg", "pose": "-pose", "classify": "-cls", "obb": "-obb"}
 ARCHITECTURES: dict[str, tuple[Scale, Task]] = {
-    f"yolo11{scale}{suffix}": (scale, task) for task, suffix in SUFFIXES.items() for scale in SCALES
+    f"yolo11{scale}{suffix}": (scale, task) for task, suffix in SUFFIXES.items() for scale in get_args(Scale)
 }
 
 

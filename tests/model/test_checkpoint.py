@@ -90,6 +90,11 @@ def of_other_width(model):
     model.model[5].conv = torch.nn.Conv2d(128, 64, 3)
 
 
+def of_another_family(model):
+    """As YOLOv8 has its second stage: with its block's two halves and one bottleneck, but half as wide at the end."""
+    model.model[2].cv2.conv = torch.nn.Conv2d(48, 32, 1, bias=False)
+
+
 def without_a_layer(model):
     del model.model[22]
 
@@ -118,6 +123,10 @@ def with_huge_names(model):
     ("change", "message"),
     [
         (of_other_width, r"model.5.conv.weight has the shape \(64, 128, 3, 3\), not \(128, 128, 3, 3\)"),
+        (
+            of_another_family,
+            r"model.2.cv2.conv.weight has the shape \(32, 48, 1, 1\), not \(64, 48, 1, 1\); give a YOLO11",
+        ),
         (without_a_layer, r"has no tensor model.22.cv1.conv.weight"),
         (with_a_layer_more, r"has a tensor model.22.extra.bias too many"),
         (with_a_name_less, r"model.23.cv3.0.2.weight has the shape \(3, 64, 1, 1\), not \(2, 64, 1, 1\)"),
