@@ -6,7 +6,6 @@ Pictures in memory are the exception: `predict` takes arrays too, and then write
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from yolocore.modes.request import read_request
 from yolocore.views.live import live
 
 if TYPE_CHECKING:
-    from yolocore.detections import Detections
+    from yolocore.detections import Classification, Detections
     from yolocore.draw import Image
     from yolocore.records import Record
     from yolocore.runtimes.detector import Detector
@@ -39,18 +38,22 @@ class Result:
         return self.folder / self.record.artifacts[artifact].path
 
 
-class Predictions(list["Detections"]):
-    """Detections, one for each image or video frame. `result`: the step that found them; None for arrays."""
+class Predictions(list["Detections | Classification"]):
+    """What each image or video frame shows: a `Classification` by a model for classify, else `Detections`.
 
-    def __init__(self, detections: Iterable[Detections], result: Result | None = None) -> None:
-        super().__init__(detections)
+    result: the step that looked; None for arrays. What it wrote down is what is here: masks of a step are those
+    inside the outlines of its `predictions.jsonl`.
+    """
+
+    def __init__(self, found: Iterable[Detections | Classification], result: Result | None = None) -> None:
+        super().__init__(found)
         self.result = result
 
 
 class YOLO:
     """A model and its modes. Unknown keys and wrong values raise UsageError before anything runs.
 
-    model: a checkpoint, an exported model, `triton://host:port/name`, or an architecture such as `yolo11n`.
+    model: a checkpoint, an exported model, `triton://host:port/name`, or an architecture such as `yolo11n-seg`.
     """
 
     def __init__(self, model: str | Path = "yolo11n") -> None:
@@ -70,20 +73,25 @@ class YOLO:
         return self._run("val", data=data, **keys)
 
     def predict(self, source: str | Path | Image | Sequence[Image], **keys: Any) -> Predictions:
-        """Find objects in whatever a path, glob or URL stands for, or in arrays: u8 (h, w, 3) BGR, one or several."""
+        """Look at whatever a path, glob or URL stands for, or at arrays: u8 (h, w, 3) BGR, one or several."""
         if isinstance(source, str | Path):
+            from yolocore.predict.rows import read_row
+
             result = self._run("predict", source=source, **keys)
             rows = result.path("predictions").read_text(encoding="utf-8").splitlines()
-            return Predictions((_detections(json.loads(row)) for row in rows), result)
+            return Predictions(map(read_row, rows), result)
         import numpy as np
 
         from yolocore.config import PredictConfig
-        from yolocore.predict import detect
+        from yolocore.predict import look
+        from yolocore.runtimes.detector import check_task
 
         config = read_request("predict", {"model": self.model, "source": "", **keys}).config
         assert isinstance(config, PredictConfig)
         images = [source] if isinstance(source, np.ndarray) else source
-        return Predictions(detect(self._detector(config.device), images, config))
+        detector = self._detector(config.device)
+        check_task(self.model, detector.meta, config.task)
+        return Predictions(look(detector, images, config))
 
     def export(self, **keys: Any) -> Result:
         return self._run("export", **keys)
@@ -107,17 +115,3 @@ class YOLO:
 
             self._opened = {key: open_detector(self.model, device)}
         return self._opened[key]
-
-
-def _detections(row: dict[str, Any]) -> Detections:
-    """The objects of one row of `predictions.jsonl`."""
-    import numpy as np
-
-    from yolocore.detections import Detections
-
-    objects = row["objects"]
-    return Detections(
-        np.array([found["box"] for found in objects], np.float32).reshape(-1, 4),
-        np.array([found["score"] for found in objects], np.float32),
-        np.array([found["class"] for found in objects], np.int64),
-    )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from yolocore.config import canonical_json
 from yolocore.errors import DataError
+from yolocore.meta import Task
 from yolocore.store import bytes_digest
 
 FILE_NAME = "record.json"
@@ -100,7 +101,7 @@ class ValRecord(Record):
 class PredictRecord(Record):
     mode: ClassVar[str] = "predict"
     frames: int = Field(description="images and video frames seen")
-    objects: dict[str, int] = Field(description="objects found by class")
+    objects: dict[str, int] = Field(description="objects found by class; images by their best class for classify")
 
 
 class ParityRow(_Document):
@@ -112,13 +113,16 @@ class ParityRow(_Document):
     unmatched: int = Field(description="boxes of one side only, by a choice between values as good as equal")
     worst_iou: float = Field(description="lowest IoU of a matched pair")
     worst_score: float = Field(description="largest difference of score of a matched pair")
-    raw_score: float = Field(description="largest difference of any anchor's score, for the same pixels")
-    raw_pixels: float = Field(description="largest difference of any anchor's box in pixels, for the same pixels")
+    raw_score: float = Field(
+        description="largest difference, for the same pixels, of a score, an angle, or a mask's number (as a share)"
+    )
+    raw_pixels: float = Field(description="largest difference, for the same pixels, of a box or keypoint in pixels")
 
 
 class ExportRecord(Record):
     mode: ClassVar[str] = "export"
     format: str
+    task: Task = Field("detect", description="what the model is for")
     parity: tuple[ParityRow, ...]
 
 
@@ -127,8 +131,7 @@ class BenchmarkRow(_Document):
 
     format: str
     megabytes: float
-    map50_95: float
-    map50: float
+    accuracy: dict[str, float] = Field(description="figures of the task by name")
 
 
 class BenchmarkRecord(Record):

@@ -10,7 +10,7 @@ from tests.runtimes.bright import BrightRuntime, encoded, picture
 from yolocore.config import PredictConfig
 from yolocore.errors import DataError, UsageError
 from yolocore.media import Video, VideoFile
-from yolocore.predict import detect, predict
+from yolocore.predict import look, predict
 from yolocore.runtimes.detector import LocalDetector
 
 BOX = (20, 10, 60, 40)
@@ -93,13 +93,13 @@ def test_scores_in_the_text_are_an_option(detector, source, tmp_path):
     ids=["defaults", "conf", "classes without it", "classes with it", "imgsz"],
 )
 def test_settings_reach_the_detector(detector, settings, count):
-    assert len(detect(detector, [picture((64, 96), BOX)], PredictConfig(**settings))[0]) == count
+    assert len(look(detector, [picture((64, 96), BOX)], PredictConfig(**settings))[0]) == count
 
 
 @pytest.mark.parametrize("classes", [(2,), (0, -1)])
 def test_classes_that_the_model_does_not_have(detector, classes):
     with pytest.raises(UsageError, match=r"^classes=.*: the model knows 0\.\.1$"):
-        detect(detector, [picture((64, 96))], PredictConfig(classes=classes))
+        look(detector, [picture((64, 96))], PredictConfig(classes=classes))
 
 
 @pytest.mark.parametrize(

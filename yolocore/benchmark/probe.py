@@ -40,7 +40,7 @@ class Job:
 
 
 class Sample(NamedTuple):
-    """Seconds of one image, decoded already: the stages, and all from pixels to detections."""
+    """Seconds of one image, decoded already: the stages, and all from pixels to what is found."""
 
     preprocess: float
     inference: float
@@ -87,7 +87,7 @@ class Probe:
         self._process.communicate()
 
     def time(self, images: Sequence[int]) -> list[Sample]:
-        """Detect in these images of the split (they wrap around its end), one at a time."""
+        """Look at these images of the split (they wrap around its end), one at a time."""
         answer = self._ask(list(images))
         self.memory = answer["memory"]
         return [Sample(*seconds) for seconds in answer["samples"]]
@@ -148,7 +148,10 @@ def _answers(model: str, job: Job, questions: IO[str]) -> Iterator[dict[str, Any
             image = picture(index)
             detector.timings = timings = Timings()
             started = time.perf_counter()
-            detector.detect([image], conf=job.conf, iou=job.iou, max_det=job.max_det, imgsz=job.imgsz, rect=False)
+            if detector.meta.task == "classify":
+                detector.classify([image], imgsz=job.imgsz)
+            else:
+                detector.detect([image], conf=job.conf, iou=job.iou, max_det=job.max_det, imgsz=job.imgsz, rect=False)
             total = time.perf_counter() - started
             samples.append(Sample(timings.preprocess, timings.inference, timings.postprocess, total))
         yield {"samples": samples, "memory": _memory("VmHWM") - before}

@@ -12,10 +12,17 @@ from pathlib import Path
 
 Figures = Mapping[str, Mapping[str, float]]
 
+_ACCURACY = {  # figure: heading; each task has some of them, and its first one is what the picture shows
+    "map50_95": "mAP50-95",
+    "map50": "mAP50",
+    "mask_map50_95": "mask mAP50-95",
+    "pose_map50_95": "pose mAP50-95",
+    "top1": "top-1",
+    "top5": "top-5",
+}
 _COLUMNS = {  # figure: heading, decimals
     "megabytes": ("size MB", 1),
-    "map50_95": ("mAP50-95", 4),
-    "map50": ("mAP50", 4),
+    **{figure: (heading, 4) for figure, heading in _ACCURACY.items()},
     "p50_ms": ("p50 ms", 1),
     "p95_ms": ("p95 ms", 1),
     "p99_ms": ("p99 ms", 1),
@@ -33,11 +40,22 @@ _STAGES = {  # figure: legend, color
 }
 
 
+def accuracy_figures(summary: Mapping[str, float]) -> dict[str, float]:
+    """Those of a task's figures (`Metrics.summary`) by which formats are compared."""
+    return {name: summary[name] for name in _ACCURACY if name in summary}
+
+
+def _columns(formats: Figures) -> list[str]:
+    """The figures that these formats have, in the table's order."""
+    return [name for name in _COLUMNS if all(name in figures for figures in formats.values())]
+
+
 def _cells(formats: Figures) -> list[list[str]]:
     """Headings, then a line of text for each format."""
-    lines = [["format", *(heading for heading, _ in _COLUMNS.values())]]
+    columns = {name: _COLUMNS[name] for name in _columns(formats)}
+    lines = [["format", *(heading for heading, _ in columns.values())]]
     for name, figures in formats.items():
-        lines.append([name, *(f"{figures[column]:.{decimals}f}" for column, (_, decimals) in _COLUMNS.items())])
+        lines.append([name, *(f"{figures[column]:.{decimals}f}" for column, (_, decimals) in columns.items())])
     return lines
 
 
@@ -66,7 +84,7 @@ def markdown_table(formats: Figures) -> str:
 def csv_table(formats: Figures) -> str:
     """With all digits, and columns named as in the record."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["format", *_COLUMNS], lineterminator="\n", extrasaction="ignore")
+    writer = csv.DictWriter(text, ["format", *_columns(formats)], lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows({"format": name, **figures} for name, figures in formats.items())
     return text.getvalue()
@@ -78,6 +96,7 @@ def draw(formats: Figures, title: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     names = list(formats)
+    accuracy = next(name for name in _ACCURACY if name in formats[names[0]])
     colors = [mpl.colormaps["tab10"](i) for i in range(len(names))]
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(13, 3.6), layout="tight")
@@ -85,16 +104,18 @@ def draw(formats: Figures, title: str, path: Path) -> None:
         trade, time, space = figure.subplots(1, 3)
 
         for (name, figures), color in zip(formats.items(), colors, strict=True):
-            x, y = figures["p50_ms"], 100 * figures["map50_95"]
+            x, y = figures["p50_ms"], 100 * figures[accuracy]
             trade.plot([x, figures["p95_ms"]], [y, y], color=color, linewidth=2, alpha=0.4)
             trade.plot(x, y, "o", markersize=9, color=color)
             trade.annotate(name, (x, y), xytext=(0, 9), textcoords="offset points", ha="center")
         # A point more on either side, so that a difference of nothing does not fill the picture.
-        accuracies = [100 * figures["map50_95"] for figures in formats.values()]
+        accuracies = [100 * figures[accuracy] for figures in formats.values()]
         trade.set(xlim=(0, 1.1 * max(figures["p95_ms"] for figures in formats.values())))
         trade.set(ylim=(min(accuracies) - 1, max(accuracies) + 1))
         trade.grid(color="#ececec")
-        trade.set(title="up and to the left is better", xlabel="ms per image: p50 to p95", ylabel="mAP50-95, %")
+        trade.set(
+            title="up and to the left is better", xlabel="ms per image: p50 to p95", ylabel=f"{_ACCURACY[accuracy]}, %"
+        )
 
         ends = [0.0] * len(names)
         for stage, (label, shade) in _STAGES.items():

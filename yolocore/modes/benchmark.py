@@ -16,7 +16,7 @@ from pathlib import Path
 
 from yolocore.benchmark.probe import Job, Probe
 from yolocore.benchmark.timing import figures, take_turns
-from yolocore.benchmark.views import csv_table, draw, markdown_table, terminal_table
+from yolocore.benchmark.views import accuracy_figures, csv_table, draw, markdown_table, terminal_table
 from yolocore.config import BenchmarkConfig, ExportConfig, ValConfig
 from yolocore.data import open_dataset
 from yolocore.errors import UsageError
@@ -35,9 +35,9 @@ _OCCASION = "occasion"  # folder of the export that is made where none is given,
 def benchmark(
     config: BenchmarkConfig, inputs: BenchmarkInputs, out: Path, listener: Listener = SILENT
 ) -> BenchmarkRecord:
-    """Measure each format: MB, mAP, milliseconds for one image at a time, images per second, MB of memory.
+    """Measure each format: MB, accuracy, milliseconds for one image at a time, images per second, MB of memory.
 
-    Milliseconds run from decoded pixels to detections in pixels of the image.
+    Milliseconds run from decoded pixels to what is found, in pixels of the image.
     Raises UsageError for formats that the model does not have or that cannot be compared, and what opening
     the model or the dataset raises: a format that fails ends the step, it is never an empty row.
     """
@@ -55,18 +55,17 @@ def benchmark(
             files["onnx"] = _export(config, inputs, step.work / _OCCASION / "export", listener)
         files = {name: files[name] for name in config.formats}
         detectors = {name: open_detector(str(path), config.device, config.half) for name, path in files.items()}
-        check_classes(next(iter(detectors.values())), dataset, listener)
+        first = next(iter(detectors.values()))
+        dataset.check_task(first.meta.task, first.meta.keypoints)
+        check_classes(first, dataset, listener)
         imgsz = _common_size(config, detectors)
 
         rows = []
         settings = ValConfig(imgsz=imgsz, conf=config.conf, iou=config.iou, max_det=config.max_det, rect=False)
         for name, detector in detectors.items():
-            accuracy = evaluate(detector, split, settings, listener)
-            megabytes = files[name].stat().st_size / 1e6
-            rows.append(
-                BenchmarkRow(format=name, megabytes=megabytes, map50_95=accuracy.map50_95, map50=accuracy.map50)
-            )
-        lasting = {row.format: row.model_dump(exclude={"format"}) for row in rows}
+            accuracy = accuracy_figures(evaluate(detector, split, settings, listener).summary())
+            rows.append(BenchmarkRow(format=name, megabytes=files[name].stat().st_size / 1e6, accuracy=accuracy))
+        lasting = {row.format: {"megabytes": row.megabytes, **row.accuracy} for row in rows}
         threads = len(os.sched_getaffinity(0))
         passing = _speed(config, inputs, files, imgsz, threads, listener)
 

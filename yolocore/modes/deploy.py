@@ -65,7 +65,10 @@ def deploy(config: DeployConfig, inputs: DeployInputs, out: Path, listener: List
     one's by more than `config.max_map_drop`. The repository then serves what it served before.
     """
     exported, repository, name = Path(inputs.exported), Path(inputs.repository).absolute(), config.name
-    settings = ExportRecord.load(exported).config
+    export = ExportRecord.load(exported)
+    if export.task != "detect":
+        raise ModelError(f"exported={exported}: is a model for {export.task}; only models for detect can be served")
+    settings = export.config
     for file in (NETWORK, SERVING):
         if not (exported / file).is_file():
             raise ModelError(f"exported={exported}: holds no {file}; run yolo export again")
@@ -218,6 +221,7 @@ def _evaluate(detector: Detector, split: Split, info: ServingInfo, listener: Lis
     """mAP under the served model's own limits: square canvas, best class of each box."""
     limits = ValConfig(conf=info.conf, iou=info.iou, max_det=info.max_det, rect=False)
     metrics = evaluate(detector, split, limits, listener, multi_label=False)
+    assert isinstance(metrics, DetectionMetrics)
     if not len(metrics.classes):
         raise DataError("the split has no labelled objects, so nothing can be verified on it; choose another split=")
     return metrics

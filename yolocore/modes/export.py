@@ -1,7 +1,7 @@
 """export: a checkpoint becomes the files that other programs run, each proven on real images.
 
-1. write the network, and around it the served model
-2. compare both with the checkpoint; without parity nothing is published
+1. write the network, and around one for detect the served model
+2. compare each with the checkpoint; without parity nothing is published
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SPLIT = "val"
 
 
 def export(config: ExportConfig, inputs: ExportInputs, out: Path, listener: Listener = SILENT) -> ExportRecord:
-    """Write `model.onnx` (the network) and `serving.onnx` (from an image to its boxes) into `out`.
+    """Write `model.onnx` (the network) and, for detect, `serving.onnx` (from an image to its boxes) into `out`.
 
     Raises ModelError for a checkpoint that cannot be read, DataError for a dataset without val images,
     RefusedError when an export does not answer as the checkpoint does. `out` is then as it was before.
@@ -50,28 +50,30 @@ def export(config: ExportConfig, inputs: ExportInputs, out: Path, listener: List
         model, meta = load_weights(inputs.model)
         meta = meta.model_copy(update={"imgsz": config.imgsz or meta.imgsz})
 
-        listener.start("export", 2)
+        served = meta.task == "detect"
+        listener.start("export", 1 + served)
         network = network_model(model, meta, dynamic=config.dynamic, simplify=config.simplify, opset=config.opset)
         onnx.save(network, step.work / MODEL)
         listener.advance()
-        # A server batches as it likes, whatever the network alone was fixed to.
-        batching = network
-        if not config.dynamic:
-            batching = network_model(model, meta, dynamic=True, simplify=config.simplify, opset=config.opset)
-        serving = serving_model(batching, meta, conf=config.conf, iou=config.iou, max_det=config.max_det)
-        onnx.save(serving, step.work / SERVING)
-        listener.advance()
+        candidates = [network_candidate(MODEL, OnnxRuntime(step.work / MODEL, device="cpu"), config)]
+        artifacts = {"model": MODEL}
+        if served:
+            # A server batches as it likes, whatever the network alone was fixed to.
+            batching = network
+            if not config.dynamic:
+                batching = network_model(model, meta, dynamic=True, simplify=config.simplify, opset=config.opset)
+            serving = serving_model(batching, meta, conf=config.conf, iou=config.iou, max_det=config.max_det)
+            onnx.save(serving, step.work / SERVING)
+            listener.advance()
+            candidates.append(serving_candidate(SERVING, serving, PREDICTION))
+            artifacts["serving"] = SERVING
 
-        candidates = (
-            network_candidate(MODEL, OnnxRuntime(step.work / MODEL, device="cpu"), config),
-            serving_candidate(SERVING, serving, PREDICTION),
-        )
         images = _evenly(split, config.parity_images, listener)
         parity = prove(TorchRuntime.of(model, meta), candidates, images, config)
         for row in parity:
             listener.note(
-                f"{row.model}: {row.boxes} boxes on {row.images} images agree, "
-                f"IoU >= {row.worst_iou}, score within {row.worst_score}"
+                f"{row.model}: {row.boxes} boxes on {row.images} images agree, IoU >= {row.worst_iou}, "
+                f"numbers within {row.raw_pixels} pixels and {row.raw_score}"
             )
         return step.publish(
             metrics={
@@ -79,9 +81,10 @@ def export(config: ExportConfig, inputs: ExportInputs, out: Path, listener: List
                 for row in parity
                 for name in ("worst_iou", "worst_score", "raw_score", "raw_pixels")
             },
-            artifacts={"model": MODEL, "serving": SERVING},
+            artifacts=artifacts,
             versions={name: version(name) for name in ("torch", "onnx", "onnxruntime", "onnxslim")},
             format=config.format,
+            task=meta.task,
             parity=parity,
         )
 

@@ -1,4 +1,4 @@
-"""predict: find objects in images and videos."""
+"""predict: look at images and videos."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from yolocore.predict import predict as predict_source
 from yolocore.predict.loop import LABELS_FOLDER, ROWS_FILE
 from yolocore.progress import SILENT, Listener
 from yolocore.records import PredictRecord
-from yolocore.runtimes.detector import engine_versions, open_detector
+from yolocore.runtimes.detector import check_task, engine_versions, open_detector
 from yolocore.store import file_digest, json_digest
 
 _MOST_VIEWS = 16  # drawn pictures that the record shows; the others lie beside them
 
 
 def predict(config: PredictConfig, inputs: PredictInputs, out: Path, listener: Listener = SILENT) -> PredictRecord:
-    """Find objects in everything that `inputs.source` stands for: rows of JSON, YOLO text, drawn pictures.
+    """Look at everything that `inputs.source` stands for: rows of JSON, YOLO text, drawn pictures.
 
-    Every run on a webcam, stream or URL is a new one. Raises DataError, ModelError, ServiceError,
-    StorageError, and UsageError for classes that the model doesn't have.
+    Every run on a webcam, stream or URL is a new one. Raises DataError, ModelError (also where the
+    model is not for `config.task`), ServiceError, StorageError, and UsageError for classes that it doesn't have.
     """
     digests = {"model": model_digest(inputs.model), "source": source_digest(inputs.source)}
     with Step(PredictRecord, config, digests, out) as step:
         if step.finished:
             return step.finished
         detector = open_detector(inputs.model, config.device)
+        check_task(inputs.model, detector.meta, config.task)
         summary = predict_source(detector, inputs.source, config, step.work, listener)
         return step.publish(
             metrics={"frames": summary.frames, "objects": summary.objects.total()},

@@ -12,6 +12,7 @@ import scipy
 
 from yolocore.config import IngestConfig, TrackConfig
 from yolocore.data.demo import VIDEO, write_video
+from yolocore.errors import ModelError
 from yolocore.media import is_live
 from yolocore.modes.inputs import DEMO, TrackInputs, model_digest, source_digest
 from yolocore.modes.step import Step
@@ -32,6 +33,7 @@ def track(config: TrackConfig, inputs: TrackInputs, out: Path, listener: Listene
 
     Leaves `tracks.txt` (MOT text) and, with `save`, `tracked.mp4`. A video that has its true tracks in a `gt.txt`
     beside it (or in `gt/gt.txt`) is also measured: HOTA, MOTA, IDF1. Every run on a webcam or stream is a new one.
+    Any model that finds objects will do; their boxes are followed.
     Raises DataError, ModelError, ServiceError and StorageError.
     """
     digests = {"model": model_digest(inputs.model), **_source_digests(inputs.source)}
@@ -42,6 +44,8 @@ def track(config: TrackConfig, inputs: TrackInputs, out: Path, listener: Listene
         truth_path = find_truth(source)
         truth = read_mot(truth_path) if truth_path else None
         detector = open_detector(inputs.model, device=config.device)
+        if detector.meta.task == "classify":
+            raise ModelError(f"model={inputs.model}: is for classify and finds nothing to follow; give one for detect")
         summary = track_video(detector, source, config, step.work, listener)
         frames = len(summary.frames)
         return step.publish(

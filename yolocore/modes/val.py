@@ -9,21 +9,23 @@ from yolocore.config import ValConfig
 from yolocore.data import open_dataset
 from yolocore.evaluate import check_classes, detect_split, known_labels, measure
 from yolocore.evaluate.coco import coco_results
-from yolocore.evaluate.plots import draw_metrics, draw_predictions
+from yolocore.evaluate.pictures import draw_predictions
+from yolocore.evaluate.plots import draw_metrics
 from yolocore.modes.inputs import ValInputs, model_digest
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
 from yolocore.records import ValRecord
-from yolocore.runtimes.detector import TRITON_SCHEMES, engine_versions, open_detector
+from yolocore.runtimes.detector import TRITON_SCHEMES, check_task, engine_versions, open_detector
 
 PREDICTIONS, PICTURES = "predictions.json", "predictions.jpg"
 
 
 def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SILENT) -> ValRecord:
-    """Run the model over the split and leave figures, curves, pictures, and the detections in COCO's form.
+    """Run the model over the split and leave figures, curves, pictures, and what it found in COCO's form.
 
-    Raises DataError (dataset, split or an image), ModelError, ServiceError, StorageError, and UsageError
-    for settings that a served model was not built with.
+    Raises DataError (dataset, split or an image, or labels of another task), ModelError (also where the model
+    is not for `config.task`), ServiceError, StorageError, and UsageError for settings that a served model was
+    not built with.
     """
     dataset = open_dataset(inputs.data)
     split = dataset.split(config.split)
@@ -32,13 +34,15 @@ def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SI
         if step.finished:
             return step.finished
         detector = open_detector(inputs.model, config.device)
+        check_task(inputs.model, detector.meta, config.task)
+        dataset.check_task(detector.meta.task, detector.meta.keypoints)
         check_classes(detector, dataset, listener)
         labels = known_labels(split, dataset.names)
         served = inputs.model.startswith(TRITON_SCHEMES)
         started = time.perf_counter()
         found = detect_split(detector, split, config, listener, multi_label=not served)
         seconds = time.perf_counter() - started
-        metrics = measure(found, labels, dataset.names, config.max_det)
+        metrics = measure(found, labels, dataset.names, config.max_det, detector.meta.task)
         (step.work / PREDICTIONS).write_text(coco_results(found, split.names))
         draw_predictions(split, found, dataset.names, step.work / PICTURES)
         return step.publish(

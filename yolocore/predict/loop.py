@@ -1,4 +1,4 @@
-"""The loop over pictures and videos: find, write down, draw."""
+"""The loop over pictures and videos: look, write down, draw."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TextIO
 
 from yolocore.config import PredictConfig
-from yolocore.detections import Detections
+from yolocore.detections import Classification, Detections
 from yolocore.draw import Image
 from yolocore.errors import DataError, UsageError
 from yolocore.media import Video, VideoFile, until_interrupted
+from yolocore.predict.rows import Found, json_row
 from yolocore.predict.sources import Media, find_media, read_image
-from yolocore.predict.writers import draw, json_row, write_jpeg, yolo_text
+from yolocore.predict.writers import draw, write_jpeg, yolo_text
 from yolocore.progress import SILENT, Listener
 from yolocore.runtimes.detector import Detector
 
@@ -29,8 +30,8 @@ PICTURES_FOLDER = "pictures"
 class PredictSummary:
     """What a run of the loop did.
 
-    frames: images and video frames. objects: how many by class name. pictures: paths of drawn images and
-    videos, relative to the folder. seconds: of the whole loop.
+    frames: images and video frames. objects: how many by class name; of a classified frame, its best class.
+    pictures: paths of drawn images and videos, relative to the folder. seconds: of the whole loop.
     """
 
     frames: int = 0
@@ -39,11 +40,18 @@ class PredictSummary:
     seconds: float = 0.0
 
 
-def detect(detector: Detector, images: Sequence[Image], config: PredictConfig) -> list[Detections]:
-    """Find objects in images u8 (h, w, 3) BGR. Raises UsageError for class indices that the model doesn't have."""
-    known = len(detector.meta.names)
+def look(detector: Detector, images: Sequence[Image], config: PredictConfig) -> list[Detections] | list[Classification]:
+    """What images u8 (h, w, 3) BGR show: their objects, or for a model for classify, their classes.
+
+    Raises UsageError for class indices that the model doesn't have, and where classes cannot be left out.
+    """
+    known, asked = len(detector.meta.names), ",".join(map(str, config.classes or ()))
     if config.classes and not all(0 <= label < known for label in config.classes):
-        raise UsageError(f"classes={','.join(map(str, config.classes))}: the model knows 0..{known - 1}")
+        raise UsageError(f"classes={asked}: the model knows 0..{known - 1}")
+    if detector.meta.task == "classify":
+        if config.classes:
+            raise UsageError(f"classes={asked}: a model for classify weighs all of its classes; leave classes= out")
+        return detector.classify(images, imgsz=config.imgsz)
     return detector.detect(
         images,
         conf=config.conf,
@@ -58,12 +66,12 @@ def detect(detector: Detector, images: Sequence[Image], config: PredictConfig) -
 def predict(
     detector: Detector, source: str, config: PredictConfig, folder: Path, listener: Listener = SILENT
 ) -> PredictSummary:
-    """Find objects in everything that the source stands for (see `find_media`).
+    """Look at everything that the source stands for (see `find_media`).
 
     Writes into the folder `predictions.jsonl`, a row an image or frame; with `config.save_txt` a YOLO text
     each under `labels/`; with `config.save` drawn images and videos under `pictures/`. A live source is
     followed until it ends or is interrupted from the keyboard.
-    Raises DataError, ServiceError and StorageError of sources and videos, and UsageError as `detect`.
+    Raises DataError, ServiceError and StorageError of sources and videos, and UsageError as `look`.
     """
     started = time.perf_counter()
     media = find_media(source)
@@ -113,21 +121,21 @@ class _Run:
                     if drawn:
                         draw(image, found, self.detector.meta.names)
                         drawn.write(image)
-                    listener.advance(objects=len(found))
+                    listener.advance(objects=len(_classes(found)))
             if self.summary.frames == before:
                 raise DataError(f"source={media.where}: holds no frame that can be read")
 
-    def _look(self, image: Image, name: str, frame: int | None, stem: str) -> Detections:
-        """Find objects in an image and write them down."""
-        (found,) = detect(self.detector, [image], self.config)
-        names, shape = self.detector.meta.names, (image.shape[0], image.shape[1])
-        self.rows.write(json_row(name, frame, shape, found, names))
+    def _look(self, image: Image, name: str, frame: int | None, stem: str) -> Found:
+        """Look at an image and write down what it shows."""
+        (found,) = look(self.detector, [image], self.config)
+        meta, shape = self.detector.meta, (image.shape[0], image.shape[1])
+        self.rows.write(json_row(name, frame, shape, found, meta))
         if self.config.save_txt:
             path = self.folder / LABELS_FOLDER / f"{stem}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(yolo_text(found, shape, self.config.save_conf))
+            path.write_text(yolo_text(found, shape, meta, self.config.save_conf))
         self.summary.frames += 1
-        self.summary.objects.update(names[label] for label in found.classes.tolist())
+        self.summary.objects.update(meta.names[label] for label in _classes(found))
         return found
 
     def _picture(self, name: str) -> Path:
@@ -136,3 +144,8 @@ class _Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.summary.pictures.append(f"{PICTURES_FOLDER}/{name}")
         return path
+
+
+def _classes(found: Found) -> list[int]:
+    """The class of each object, or the best one of the image."""
+    return (found.top(1) if isinstance(found, Classification) else found.classes).tolist()
