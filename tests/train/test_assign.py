@@ -5,31 +5,41 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from yolocore.model.decode import anchor_points
-from yolocore.train.assign import Assignment, Targets, assign, complete_iou
+from yolocore.train.assign import Assignment, Grid, Targets, candidates, choose, rotated_candidates
+from yolocore.train.overlap import complete_iou
 
 from . import reference
 
 STRIDES = (8, 16, 32)
 
 
-def grid_of(size: int) -> tuple[torch.Tensor, list[tuple[int, int, int]]]:
-    """Centres of all cells, and the levels that they are in."""
-    levels = [(size // s, size // s, s) for s in STRIDES]
-    return anchor_points([level[:2] for level in levels], STRIDES, torch.device("cpu"))[0].T, levels
+def grid_of(size: int, images: int = 1, width: int | None = None) -> Grid:
+    return Grid(images, tuple((size // s, (width or size) // s, s) for s in STRIDES))
+
+
+def centres_of(grid: Grid) -> torch.Tensor:
+    """(a, 2) of one image's cells, level by level."""
+    return torch.tensor([cell[:2] for cell in reference.cells([level[:2] for level in grid.levels], STRIDES)])
+
+
+def numbers_of(grid: Grid) -> torch.Tensor:
+    """(b, a) the number in the grid of each cell of each image."""
+    starts = [0, *grid.ends]
+    return torch.cat(
+        [
+            start + torch.arange(grid.images * height * width).view(grid.images, height * width)
+            for start, (height, width, _) in zip(starts, grid.levels, strict=False)
+        ],
+        1,
+    )
 
 
 def random_case(seed: int, size: int, objects: int, images: int = 3, classes: int = 4):
-    """Predictions that overlap the objects as a half-trained network's do.
-
-    Cells of score 0 weigh nothing in the loss; which of them are chosen is nobody's business.
-    """
+    """Predictions that overlap the objects as a half-trained network's do."""
     rng = np.random.default_rng(seed)
-    cells, levels = grid_of(size)
-    centres = cells.numpy()
+    grid = grid_of(size, images)
+    centres = centres_of(grid).numpy()
     half = rng.uniform(4, size / 3, (images, len(centres), 2))
     boxes = np.concatenate((centres - half, centres + half * rng.uniform(0.5, 1.5, half.shape)), 2)
     corner = rng.uniform(0, size * 0.8, (objects, 2))
@@ -39,33 +49,35 @@ def random_case(seed: int, size: int, objects: int, images: int = 3, classes: in
         torch.from_numpy(rng.integers(0, classes, objects)),
         torch.from_numpy(truth.astype(np.float32)),
     )
-    logits = torch.from_numpy(rng.normal(0, 2, (images, len(centres), classes)).astype(np.float32))
-    return logits, torch.from_numpy(boxes.astype(np.float32)), levels, targets
+    scores = torch.from_numpy(rng.uniform(0, 1, (images, len(centres), classes)).astype(np.float32))
+    return scores, torch.from_numpy(boxes.astype(np.float32)), grid, targets
 
 
-def run(logits: torch.Tensor, boxes: torch.Tensor, levels: list, targets: Targets) -> Assignment:
-    """Assign predictions that have a row for each cell."""
-    return assign(logits.transpose(1, 2), boxes.transpose(1, 2), levels, targets)
+def run(scores: torch.Tensor, boxes: torch.Tensor, grid: Grid, targets: Targets) -> Assignment:
+    """Assign predictions that have a row for each cell of each image."""
+    numbers = numbers_of(grid).flatten()
+    place = numbers.argsort()
+    pairs = candidates(grid, targets.image, targets.boxes)
+    row = place[pairs.cell]
+    score = scores.flatten(0, 1)[row, targets.classes[pairs.target]]
+    overlap = complete_iou(boxes.flatten(0, 1)[row], targets.boxes[pairs.target]).clamp(min=0)
+    return choose(pairs, score, overlap)
 
 
-def as_mapping(assignment) -> dict[tuple[int, int], tuple[int, float]]:
-    rows = zip(*(getattr(assignment, name).tolist() for name in ("image", "cell", "target", "score")), strict=True)
-    return {(image, cell): (target, score) for image, cell, target, score in rows if score > 0}
-
-
-def expected(logits, boxes, levels, targets) -> dict[tuple[int, int], tuple[int, float]]:
+def expected(scores, boxes, grid, targets) -> dict[int, tuple[int, float]]:
     found = {}
-    cells = reference.cells([level[:2] for level in levels], STRIDES)
-    for image in range(len(logits)):
+    cells = reference.cells([level[:2] for level in grid.levels], STRIDES)
+    numbers = numbers_of(grid)
+    for image in range(len(scores)):
         mine = (targets.image == image).nonzero()[:, 0].tolist()
         positive = reference.assign_image(
-            logits[image].double().sigmoid().numpy(),
+            scores[image].double().numpy(),
             boxes[image].tolist(),
             cells,
             targets.boxes[mine].tolist(),
             targets.classes[mine].tolist(),
         )
-        found.update({(image, cell): (mine[g], score) for cell, (g, score) in positive.items() if score > 0})
+        found.update({int(numbers[image, cell]): (mine[g], score) for cell, (g, score) in positive.items()})
     return found
 
 
@@ -82,21 +94,24 @@ def expected(logits, boxes, levels, targets) -> dict[tuple[int, int], tuple[int,
 @pytest.mark.parametrize("seed", range(3))
 def test_equals_the_reference(seed: int, size: int, objects: int) -> None:
     case = random_case(seed, size, objects)
-    got, want = as_mapping(run(*case)), expected(*case)
+    found, want = run(*case), expected(*case)
+    assert torch.equal(found.cell, found.cell.unique())
+    rows = zip(found.cell.tolist(), found.target.tolist(), found.score.tolist(), strict=True)
+    got = {cell: (target, score) for cell, target, score in rows}
     assert {k: v[0] for k, v in got.items()} == {k: v[0] for k, v in want.items()}
     assert [got[k][1] for k in want] == pytest.approx([v[1] for v in want.values()], rel=1e-3, abs=1e-6)
 
 
 def one_image(boxes: list[list[float]], classes: list[int] | None = None, size: int = 64):
     """A network that predicts a 12-pixel box around each cell, whatever it sees."""
-    centres, levels = grid_of(size)
-    predicted = torch.cat((centres - 6, centres + 6), 1)[None]
+    grid = grid_of(size)
+    centres = centres_of(grid)
     targets = Targets(
         torch.zeros(len(boxes), dtype=torch.long),
         torch.tensor(classes or [0] * len(boxes)),
         torch.tensor(boxes, dtype=torch.float32),
     )
-    return torch.zeros(1, len(centres), 2), predicted, levels, targets
+    return torch.full((1, len(centres), 2), 0.5), torch.cat((centres - 6, centres + 6), 1)[None], grid, targets
 
 
 @pytest.mark.parametrize(
@@ -109,14 +124,14 @@ def one_image(boxes: list[list[float]], classes: list[int] | None = None, size: 
     ],
 )
 def test_an_object_smaller_than_a_stride_is_learnt(box: list[float]) -> None:
-    logits, _, levels, targets = one_image([box])
-    centres, _ = grid_of(64)
+    scores, _, grid, targets = one_image([box])
+    centres = centres_of(grid)
     x1, y1, x2, y2 = targets.boxes[0]
     size = (targets.boxes[0, 2:] - targets.boxes[0, :2]) / 2
     predicted = torch.cat((centres - size, centres + size), 1)[None]
     middle = torch.stack(((x1 + x2) / 2, (y1 + y2) / 2))
     predicted = predicted + 0.9 * (middle - centres).repeat(1, 2)  # nearly where it belongs
-    assert float(run(logits, predicted, levels, targets).score.max()) > 0
+    assert float(run(scores, predicted, grid, targets).score.max()) > 0
 
 
 def test_an_object_labelled_twice_claims_each_cell_once() -> None:
@@ -131,27 +146,46 @@ def test_at_most_ten_cells_an_object() -> None:
     assert found.cell.numel() == 10
 
 
-def test_objects_without_overlapping_prediction_give_no_score_and_no_nan() -> None:
-    logits, boxes, levels, targets = one_image([[8.0, 8.0, 24.0, 24.0]])
-    found = run(logits, boxes + 1000, levels, targets)
-    assert torch.equal(found.score, torch.zeros_like(found.score))
+def test_a_cell_whose_box_does_not_overlap_the_object_is_not_positive() -> None:
+    scores, boxes, grid, targets = one_image([[8.0, 8.0, 24.0, 24.0]])
+    assert run(scores, boxes + 1000, grid, targets).cell.tolist() == []
 
 
-boxes_strategy = st.tuples(*[st.floats(0, 200)] * 2, *[st.floats(0.5, 200)] * 2).map(
-    lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3])
+def test_places_and_split_know_where_a_cell_is() -> None:
+    grid = grid_of(64, images=3, width=96)
+    numbers = numbers_of(grid)
+    want = reference.cells([level[:2] for level in grid.levels], STRIDES)
+    for image in range(3):
+        centres, strides = grid.places(numbers[image])
+        got = [(x, y, stride) for (x, y), stride in zip(centres.T.tolist(), strides.tolist(), strict=True)]
+        assert got == want
+    levels = grid.split(torch.arange(grid.ends[-1]))
+    assert [cells.tolist() for cells in levels] == [list(range(3 * h * w)) for h, w, _ in grid.levels]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        pytest.param([30.0, 30, 40, 20, 0.0], id="upright"),
+        pytest.param([33.0, 35, 50, 6, 0.7], id="thin: taken wider"),
+        pytest.param([20.0, 40, 3, 4, 2.0], id="smaller than a cell"),
+        pytest.param([50.0, 10, 60, 30, 2.9], id="over the border"),
+        pytest.param([200.0, 200, 60, 30, 1], id="outside the picture"),
+    ],
 )
-
-
-@settings(deadline=None, max_examples=60)
-@given(boxes_strategy, boxes_strategy)
-def test_complete_iou_equals_the_paper(a, b) -> None:
-    got = complete_iou(torch.tensor([a], dtype=torch.float64), torch.tensor([b], dtype=torch.float64))
-    assert float(got) == pytest.approx(reference.ciou(a, b), abs=1e-5)
-    assert float(got) <= 1 + 1e-9
-
-
-def test_gradient_of_complete_iou() -> None:
-    """Equal aspect ratios, where the aspect term's weight, constant to the gradient, is zero to first order."""
-    truth = torch.tensor([[10.0, 12, 50, 40], [0, 0, 30, 30]], dtype=torch.float64)
-    boxes = (truth * 1.1 + 3).requires_grad_()
-    assert torch.autograd.gradcheck(lambda b: complete_iou(b, truth), boxes, atol=1e-5)
+def test_rotated_candidates_are_the_cells_inside(box: list[float]) -> None:
+    grid = grid_of(64, images=2)
+    boxes = torch.tensor([box, [31.0, 33, 30, 24, -0.4]])
+    image = torch.tensor([0, 1])
+    pairs = rotated_candidates(grid, image, boxes)
+    cells, numbers = reference.cells([level[:2] for level in grid.levels], STRIDES), numbers_of(grid)
+    want = {
+        (target, int(numbers[int(image[target]), i]))
+        for target, truth in enumerate(boxes.tolist())
+        for i, (x, y, _) in enumerate(cells)
+        if reference.in_rotated_box(truth, x, y)
+    }
+    got = list(zip(pairs.target.tolist(), pairs.cell.tolist(), strict=True))
+    assert len(got) == len(set(got)) and set(got) == want
+    slots = list(zip(pairs.target.tolist(), pairs.slot.tolist(), strict=True))
+    assert len(slots) == len(set(slots))

@@ -9,13 +9,14 @@ Source: Feng et al., "TOOD: Task-aligned One-stage Object Detection", ICCV 2021,
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from yolocore.train.overlap import turned
 
 if TYPE_CHECKING:
     from yolocore.data.loader import Batch
@@ -32,7 +33,7 @@ Level = tuple[int, int, int]  # height and width in cells, stride in pixels
 
 @dataclass(frozen=True)
 class Targets:
-    """The objects of a batch of images, all in one table.
+    """The objects of a batch of images, all in one table; those of an image are consecutive rows.
 
     image: (n,) int64 index of the object's image in the batch.
     classes: (n,) int64.
@@ -54,123 +55,146 @@ class Targets:
     @classmethod
     def of(cls, batch: Batch, device: torch.device) -> Targets:
         """The objects of a loader's batch, on a device."""
-        columns = {field.name: getattr(batch, field.name) for field in fields(cls)}
+        columns: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(cls)}
         return cls(**{n: None if c is None else torch.from_numpy(c).to(device) for n, c in columns.items()})
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """The positive cells, one row each; no cell occurs twice.
-
-    image, cell: (p,) int64 position in the predictions. target: (p,) int64 row of `Targets`.
-    score: (p,) float32 the class score that the cell should give, in 0..1.
+class Grid:
+    """The cells of a batch's maps, numbered through: the levels one after the other, in a level image by
+    image, in an image row by row. That is the order in which maps with their channels last lie in memory.
     """
 
-    image: Tensor
+    images: int
+    levels: tuple[Level, ...]
+
+    @property
+    def ends(self) -> list[int]:
+        """How many cells there are up to the end of each level."""
+        return list(accumulate(self.images * height * width for height, width, _ in self.levels))
+
+    def split(self, cells: Tensor) -> list[Tensor]:
+        """Numbers of cells, in the order of the levels → for each level, the numbers within it."""
+        ends = self.ends
+        upto = torch.stack([(cells < end).sum() for end in ends]).tolist()
+        return [cells[first:last] - start for first, last, start in zip([0, *upto], upto, [0, *ends], strict=False)]
+
+    def places(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Centres (2, p) x, y and strides (p,) of cells (p,), in pixels, float32."""
+        height, width, stride = torch.tensor(self.levels, device=cells.device).unbind(1)
+        ends = torch.tensor(self.ends, device=cells.device)
+        level = torch.bucketize(cells, ends, right=True)
+        within = cells - (ends - self.images * height * width)[level]
+        across = width[level]
+        column, row = within % across, within // across % height[level]
+        strides = stride[level].float()
+        return (torch.stack((column, row)) + 0.5) * strides, strides
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Objects and their candidates, in the order of the levels.
+
+    target: (p,) int64 row of `Targets`. cell: (p,) int64 in `Grid`. slot: (p,) int64, the number of the
+    candidate among its object's.
+    """
+
+    target: Tensor
+    cell: Tensor
+    slot: Tensor
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The positive cells in the order of their numbers; no cell occurs twice.
+
+    cell: (p,) int64 in `Grid`. target: (p,) int64 row of `Targets`.
+    score: (p,) the class score that the cell should give, in 0..1.
+    """
+
     cell: Tensor
     target: Tensor
     score: Tensor
 
 
-def complete_iou(a: Tensor, b: Tensor) -> Tensor:
-    """CIoU of boxes row by row: (n, 4), (n, 4) x1 y1 x2 y2 → (n,), at most 1.
+def candidates(grid: Grid, image: Tensor, boxes: Tensor) -> Pairs:
+    """All pairs of an object and a cell of its image whose centre lies in the object's box.
 
-    Source: Zheng et al., "Distance-IoU Loss", AAAI 2020, equations 7–11. The weight of the aspect term
-    is a constant to the gradient, as there.
+    image: (n,) int64. boxes: (n, 4) x1 y1 x2 y2.
     """
-    ax1, ay1, ax2, ay2 = a.unbind(-1)
-    bx1, by1, bx2, by2 = b.unbind(-1)
-    aw, ah, bw, bh = ax2 - ax1, ay2 - ay1, bx2 - bx1, by2 - by1
-    eps = 1e-7
-    overlap = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0) * (
-        torch.minimum(ay2, by2) - torch.maximum(ay1, by1)
-    ).clamp(min=0)
-    iou = overlap / (aw * ah + bw * bh - overlap + eps)
-    diagonal = (torch.maximum(ax2, bx2) - torch.minimum(ax1, bx1)) ** 2 + (
-        torch.maximum(ay2, by2) - torch.minimum(ay1, by1)
-    ) ** 2
-    distance = ((ax1 + ax2 - bx1 - bx2) ** 2 + (ay1 + ay2 - by1 - by2) ** 2) / 4
-    aspect = (4 / math.pi**2) * (torch.atan(bw / (bh + eps)) - torch.atan(aw / (ah + eps))) ** 2
-    with torch.no_grad():
-        weight = aspect / (1 - iou + aspect + eps)
-    return iou - distance / (diagonal + eps) - weight * aspect
-
-
-@torch.no_grad()
-def assign(logits: Tensor, boxes: Tensor, levels: Sequence[Level], targets: Targets) -> Assignment:
-    """Choose the positive cells of a batch.
-
-    logits: (b, nc, a) class logits. boxes: (b, 4, a) predicted x1 y1 x2 y2 in pixels. The a cells are
-    those of all levels, row by row.
-
-    The alignment of a candidate is score^ALPHA · CIoU^BETA. Each object takes its TOPK best candidates;
-    a cell that several objects take goes to the one it overlaps most. A positive cell's target score is
-    its alignment, scaled so that the object's best cell gets the object's best overlap.
-    """
-    cells = boxes.shape[2]
-    target, cell, slot = _candidates(levels, targets)
-    image = targets.image[target]
-    score = logits[image, targets.classes[target], cell].float().sigmoid()
-    overlap = complete_iou(boxes[image, :, cell], targets.boxes[target]).clamp(min=0)
-    alignment = score**ALPHA * overlap**BETA
-
-    best = _best_per_object(alignment, target, slot, len(targets.boxes))
-    target, cell, image, overlap, alignment = target[best], cell[best], image[best], overlap[best], alignment[best]
-
-    # Where two objects overlap a cell equally (twice the same label), the first row of the table wins.
-    order = torch.argsort(overlap, descending=True, stable=True)
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order), device=order.device)
-    position = image * cells + cell
-    first = torch.full((len(boxes) * cells,), len(order), device=order.device).scatter_reduce_(
-        0, position, rank, "amin"
-    )
-    keep = first[position] == rank
-    target, cell, image, overlap, alignment = target[keep], cell[keep], image[keep], overlap[keep], alignment[keep]
-
-    zeros = overlap.new_zeros(len(targets.boxes))
-    most_aligned = zeros.scatter_reduce(0, target, alignment, "amax")[target]
-    most_overlap = zeros.scatter_reduce(0, target, overlap, "amax")[target]
-    smallest = torch.finfo(alignment.dtype).tiny
-    return Assignment(image, cell, target, alignment / most_aligned.clamp(min=smallest) * most_overlap)
-
-
-def _candidates(levels: Sequence[Level], targets: Targets) -> tuple[Tensor, Tensor, Tensor]:
-    """All (object, cell) pairs whose cell centre lies in the object's box, grouped by object.
-
-    Returns (p,) int64 each: the object's row, the cell, and the pair's number among its object's.
-    """
-    device = targets.boxes.device
-    height, width, stride = torch.tensor(levels, device=device).unbind(1)
-    offset = torch.cumsum(height * width, 0) - height * width
-
-    centre = (targets.boxes[:, :2] + targets.boxes[:, 2:]) / 2
-    half = ((targets.boxes[:, 2:] - targets.boxes[:, :2]) / 2).clamp(min=SMALLEST_SIDE / 2)
-    # (n, levels, 2): first and last column and row whose centre, (index + 0.5) · stride, is inside.
-    first = ((centre - half)[:, None] / stride[:, None] - 0.5).ceil().long().clamp(min=0)
-    last = ((centre + half)[:, None] / stride[:, None] - 0.5).floor().long()
-    last = torch.minimum(last, torch.stack((width, height), 1) - 1)
+    device, levels = boxes.device, len(grid.levels)
+    height, width, stride = torch.tensor(grid.levels, device=device)[:, :, None].unbind(1)  # (levels, 1) each
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = ((boxes[:, 2:] - boxes[:, :2]) / 2).clamp(min=SMALLEST_SIDE / 2)
+    # (levels, n, 2): first and last column and row whose centre, (index + 0.5) · stride, is inside.
+    first = ((centre - half) / stride[..., None] - 0.5).ceil().long().clamp(min=0)
+    last = ((centre + half) / stride[..., None] - 0.5).floor().long()
+    last = torch.minimum(last, torch.stack((width, height), 2) - 1)
     columns, rows = (last - first + 1).clamp(min=0).unbind(2)
 
-    count = columns * rows  # (n, levels)
+    start = torch.tensor([0, *grid.ends[:-1]], device=device)[:, None]
+    corner = start + (image * height + first[..., 1]) * width + first[..., 0]
+    count = columns * rows  # (levels, n)
     group = torch.repeat_interleave(count.flatten())
-    pair = torch.arange(len(group), device=device)
-    within = pair - (torch.cumsum(count.flatten(), 0) - count.flatten())[group]
-    target, level = group // len(levels), group % len(levels)
-    column = first[..., 0].flatten()[group] + within % columns.flatten()[group]
-    row = first[..., 1].flatten()[group] + within // columns.flatten()[group]
-    per_object = count.sum(1)
-    slot = pair - (torch.cumsum(per_object, 0) - per_object)[target]
-    return target, offset[level] + row * width[level] + column, slot
+    within = torch.arange(len(group), device=device) - (torch.cumsum(count.flatten(), 0) - count.flatten())[group]
+    across = columns.flatten()[group]
+    row = torch.div(within, across, rounding_mode="floor")
+    cell = corner.flatten()[group] + row * width.expand_as(count).flatten()[group] + (within - row * across)
+    target = torch.arange(len(boxes), device=device).repeat(levels)[group]
+    return Pairs(target, cell, within + (torch.cumsum(count, 0) - count).flatten()[group])
 
 
-def _best_per_object(alignment: Tensor, target: Tensor, slot: Tensor, objects: int) -> Tensor:
-    """Indices of the pairs that are among the TOPK best aligned of their object."""
-    if len(target) == 0:
-        return target
-    widest = int(slot.max()) + 1
-    table = alignment.new_full((objects, widest), -1.0)
-    table[target, slot] = alignment
+def rotated_candidates(grid: Grid, image: Tensor, rotated: Tensor) -> Pairs:
+    """All pairs of an object and a cell of its image whose centre lies in the object's rotated box.
+
+    image: (n,) int64. rotated: (n, 5) x y w h angle.
+    """
+    centre, angle = rotated[:, :2], rotated[:, 4]
+    half = (rotated[:, 2:4] / 2).clamp(min=SMALLEST_SIDE / 2)
+    cos, sin = angle.cos().abs(), angle.sin().abs()
+    reach = torch.stack((half[:, 0] * cos + half[:, 1] * sin, half[:, 0] * sin + half[:, 1] * cos), 1)
+    pairs = candidates(grid, image, torch.cat((centre - reach, centre + reach), 1))
+
+    x, y = grid.places(pairs.cell)[0] - centre[pairs.target].T
+    along, across = turned(x, y, -angle[pairs.target])
+    inside = (along.abs() <= half[pairs.target, 0]) & (across.abs() <= half[pairs.target, 1])
+    return Pairs(pairs.target[inside], pairs.cell[inside], pairs.slot[inside])
+
+
+def choose(pairs: Pairs, score: Tensor, overlap: Tensor) -> Assignment:
+    """Choose the positive cells of a batch.
+
+    score: (p,) what the pair's cell gives to the class of the pair's object, in 0..1.
+    overlap: (p,) of the box that the cell predicts with the object's, in 0..1.
+
+    The alignment of a candidate is score^ALPHA · overlap^BETA. Each object takes its TOPK best candidates,
+    if they are aligned at all; a cell that several objects take goes to the one it overlaps most. A
+    positive cell's target score is its alignment, scaled so that the object's best cell gets the object's
+    best overlap.
+    """
+    alignment = score**ALPHA * overlap**BETA
+    best = _best_per_object(pairs, alignment)
+    # Where two objects overlap a cell equally (twice the same label), the first row of the table wins.
+    best = best[overlap[best].argsort(descending=True, stable=True)]
+    best = best[pairs.cell[best].argsort(stable=True)]
+    cell = pairs.cell[best]
+    best = best[torch.cat((cell.new_ones(min(len(cell), 1), dtype=torch.bool), cell[1:] != cell[:-1]))]
+
+    target, alignment, overlap = pairs.target[best], alignment[best], overlap[best]
+    zeros = overlap.new_zeros(int(target.max()) + 1 if len(target) else 0)
+    most_aligned = zeros.scatter_reduce(0, target, alignment, "amax")[target]
+    most_overlap = zeros.scatter_reduce(0, target, overlap, "amax")[target]
+    return Assignment(pairs.cell[best], target, alignment / most_aligned * most_overlap)
+
+
+def _best_per_object(pairs: Pairs, alignment: Tensor) -> Tensor:
+    """Indices of the pairs that are among the TOPK best aligned of their object, object by object."""
+    if len(alignment) == 0:
+        return pairs.target
+    objects, widest = int(pairs.target.max()) + 1, int(pairs.slot.max()) + 1
+    table = alignment.new_zeros((objects, widest))
+    table[pairs.target, pairs.slot] = alignment
+    index = pairs.target.new_empty((objects, widest))
+    index[pairs.target, pairs.slot] = torch.arange(len(alignment), device=index.device)
     values, slots = table.topk(min(TOPK, widest), dim=1)
-    start = torch.searchsorted(target, torch.arange(objects, device=target.device))
-    return (start[:, None] + slots)[values >= 0]
+    return index.gather(1, slots)[values > 0]

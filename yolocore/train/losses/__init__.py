@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from yolocore.config.tree import TrainConfig
 from yolocore.meta import KeypointShape, Task
 from yolocore.train.assign import Targets
-from yolocore.train.loss import detection_loss
+from yolocore.train.losses.dense import DENSE_PARTS, dense_loss
 
-PARTS: dict[Task, tuple[str, ...]] = {
-    "detect": ("box_loss", "cls_loss", "dfl_loss"),
-    "segment": ("box_loss", "seg_loss", "cls_loss", "dfl_loss"),
-    "pose": ("box_loss", "pose_loss", "kobj_loss", "cls_loss", "dfl_loss"),
-    "obb": ("box_loss", "cls_loss", "dfl_loss"),
-    "classify": ("loss",),
-}
+PARTS: dict[Task, tuple[str, ...]] = {**DENSE_PARTS, "classify": ("loss",)}
 
 
 def task_loss(
@@ -28,9 +24,9 @@ def task_loss(
     *,
     keypoints: KeypointShape | None = None,
     class_weights: Tensor | None = None,
-    total: Callable[[Tensor], Tensor] = lambda count: count,
+    total: Callable[[Tensor], Tensor] = lambda counts: counts,
 ) -> tuple[Tensor, Tensor]:
-    """Loss of a batch, or of one process's share of it.
+    """Loss of a batch, or of one process's share of it. Computed in float32 whatever the network ran in.
 
     raw: what the model puts out in training (`YOLO11.raw`). config: gives the parts' weights.
     keypoints: of a pose model. class_weights: (nc,) of the class term.
@@ -40,4 +36,17 @@ def task_loss(
     whole batch (so that accumulated batches weigh by their images), and the weighted parts, detached, as
     PARTS names them.
     """
-    return detection_loss(raw, targets, config)
+    if task == "classify":
+        return _classification_loss(raw[0], targets.classes, class_weights, total)
+    return dense_loss(task, raw, targets, config, keypoints, class_weights, total)
+
+
+def _classification_loss(
+    logits: Tensor, classes: Tensor, class_weights: Tensor | None, total: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy, a mean over images weighted by their classes. logits: (b, nc). classes: (b,)."""
+    weight = logits.new_ones(len(logits)) if class_weights is None else class_weights[classes]
+    counts = torch.stack((weight.float().sum(), weight.new_tensor(len(weight)).float()))
+    per_weight, images = total(counts)
+    loss = cross_entropy(logits.float(), classes, class_weights, reduction="sum") / per_weight
+    return loss * images, loss.detach()[None]
