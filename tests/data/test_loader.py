@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -10,9 +11,13 @@ import pytest
 
 from yolocore.config import TrainConfig
 from yolocore.data import open_dataset
-from yolocore.data.loader import Batch, SampleCache, TrainLoader, free_memory
+from yolocore.data.labels import Labels
+from yolocore.data.loader import Batch, TrainLoader
 from yolocore.errors import DataError
 
+TASKS = ("detect", "segment", "pose", "obb", "classify")
+COLUMNS = {"detect": None, "segment": "masks", "pose": "keypoints", "obb": "rotated", "classify": None}
+FLIP = (1, 0)
 CONFIG = TrainConfig(imgsz=64, batch=4, epochs=4, close_mosaic=1, workers=0)
 IMAGES = 11
 
@@ -38,21 +43,43 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+class Whole:
+    """A split whose objects have labels of all kinds: an outline, corners, and keypoints at its left and right."""
+
+    def __init__(self, split) -> None:
+        self._split = split
+        self.names, self.sizes = split.names, split.sizes
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, index: int):
+        return self._split.image(index)
+
+    def labels(self, index: int) -> Labels:
+        plain = self._split.labels(index)
+        corners = plain.boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+        spots = np.stack((corners[:, [0, 2]].mean(1), corners[:, [1, 3]].mean(1)), 1)
+        keypoints = np.concatenate((spots, np.full((len(plain), 2, 1), 2)), 2).astype(np.float32)
+        return Labels(plain.classes, plain.boxes, tuple((each,) for each in corners), keypoints, corners)
+
+
 @pytest.fixture(scope="module")
 def split(folder: Path):
-    return open_dataset(folder).split("train")
+    return Whole(open_dataset(folder).split("train"))
 
 
-def batches(split, epoch: int = 0, start: int = 0, **settings) -> list[Batch]:
-    with TrainLoader(split, CONFIG.model_copy(update=settings)) as loader:
+def batches(split, epoch: int = 0, start: int = 0, task: str = "detect", share=(0, 1), **settings) -> list[Batch]:
+    with TrainLoader(split, CONFIG.model_copy(update=settings), task, FLIP, share) as loader:
         return list(loader.epoch(epoch, start))
 
 
 def equal(a: list[Batch], b: list[Batch]) -> bool:
     return len(a) == len(b) and all(
-        np.array_equal(getattr(x, name), getattr(y, name))
+        np.array_equal(getattr(x, field.name), getattr(y, field.name))
         for x, y in zip(a, b, strict=True)
-        for name in ("images", "image", "classes", "boxes")
+        for field in fields(Batch)
+        if getattr(x, field.name) is not None or getattr(y, field.name) is not None
     )
 
 
@@ -64,6 +91,57 @@ def test_any_number_of_workers_gives_the_same_batches(split, workers: int) -> No
 @pytest.mark.parametrize("start", [1, 2, 3])
 def test_an_epoch_goes_on_from_any_batch(split, start: int) -> None:
     assert equal(batches(split, epoch=2)[start:], batches(split, epoch=2, start=start))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"mixup": 0.5, "degrees": 10.0}, id="mixup"),
+        pytest.param({"copy_paste": 0.5, "flipud": 0.5}, id="copy-paste"),
+        pytest.param({"rect": True, "multi_scale": 0.5}, id="rectangles of several scales"),
+    ],
+)
+@pytest.mark.parametrize("task", TASKS)
+def test_all_of_it_for_every_task(split, task: str, settings: dict) -> None:
+    """Workers, restarts and shares change nothing, and a batch is what its description says."""
+    whole = batches(split, task=task, **settings)
+    assert equal(whole, batches(split, task=task, workers=2, **settings))
+    assert equal(whole[1:], batches(split, task=task, start=1, **settings))
+    shares = [batches(split, task=task, share=(rank, 2), workers=rank, **settings) for rank in range(2)]
+    assert equal(whole, [joined(*parts) for parts in zip(*shares, strict=True)])
+    for batch in whole:
+        pictures, height, width, channels = batch.images.shape
+        assert channels == 3 and height % 32 == width % 32 == 0
+        n = len(batch.image)
+        assert (np.diff(batch.image) >= 0).all() and batch.image.max(initial=0) < pictures
+        assert batch.classes.shape == (n,) and batch.classes.dtype == batch.image.dtype == np.int64
+        assert batch.boxes.shape == (n, 4) and batch.boxes.dtype == np.float32
+        assert (batch.boxes >= 0).all() and (batch.boxes <= np.array([width, height] * 2) + 1e-4).all()
+        given = {name for name in ("masks", "keypoints", "rotated") if getattr(batch, name) is not None}
+        assert given == {COLUMNS[task]} - {None}
+        if task == "segment":
+            assert batch.masks.shape == (pictures, height // 4, width // 4) and batch.masks.dtype == np.int16
+            rows = np.bincount(batch.image, minlength=pictures)
+            assert (batch.masks.reshape(pictures, -1).max(1) <= rows).all() and (batch.masks >= 0).all()
+        elif task == "pose":
+            assert batch.keypoints.shape == (n, 2, 3) and batch.keypoints.dtype == np.float32
+        elif task == "obb":
+            assert batch.rotated.shape == (n, 5) and batch.rotated.dtype == np.float32
+        elif task == "classify":
+            assert np.array_equal(batch.image, np.arange(pictures))
+            assert (batch.boxes == [0, 0, width, height]).all()
+
+
+def joined(a: Batch, b: Batch) -> Batch:
+    """The batch of which two processes have a share each."""
+    columns = {
+        field.name: None
+        if getattr(a, field.name) is None
+        else np.concatenate([getattr(a, field.name), getattr(b, field.name)])
+        for field in fields(Batch)
+    }
+    columns["image"] = np.concatenate([a.image, b.image + len(a.images)])
+    return Batch(**columns)
 
 
 def test_every_image_once_and_batches_of_nearly_equal_size(split) -> None:
@@ -104,28 +182,6 @@ def test_a_cache_without_room_changes_nothing(split, monkeypatch: pytest.MonkeyP
     assert equal(roomy, batches(split, workers=2))
 
 
-def test_the_cache_keeps_the_recently_used_within_its_limit(split) -> None:
-    reads = []
-
-    class Counted:
-        names, sizes = split.names, split.sizes
-
-        def image(self, index: int):
-            reads.append(index)
-            return split.image(index)
-
-        def labels(self, index: int):
-            return split.labels(index)
-
-    cache = SampleCache(Counted(), side=32, limit=3 * 32 * 32 * 3)
-    for index in (0, 1, 0, 2, 0, 3, 4, 0):
-        sample = cache.get(index)
-        assert max(sample.image.shape) == 32
-        assert sample.size == tuple(split.sizes[index])
-    assert reads.count(0) == 1
-    assert sum(s.image.nbytes for s in cache._samples.values()) <= 3 * 32 * 32 * 3
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_broken_image_is_named_and_the_workers_end(split, workers: int) -> None:
     class Broken:
@@ -142,12 +198,3 @@ def test_a_broken_image_is_named_and_the_workers_end(split, workers: int) -> Non
 
     with pytest.raises(DataError, match=split.names[5]):
         batches(Broken(), workers=workers)
-
-
-def test_a_container_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("400000\n")
-    monkeypatch.setattr("yolocore.data.loader.CGROUP", tmp_path)
-    assert free_memory() == 600_000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert free_memory() > 10_000_000

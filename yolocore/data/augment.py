@@ -1,252 +1,102 @@
-"""Training augmentation: mosaic, random affine or perspective, flips, colour; on uint8, in one pass.
+"""Training augmentation of pictures with objects: mosaic, views, flips, copy-paste, mixup and colour, on uint8.
 
-All geometry of a picture (where it lies in the mosaic or letterbox, rotation, zoom, shear, shift)
-is one 3×3 matrix from its own pixels to the output's. So each picture is drawn once, straight
-into its part of the output, its labels go through the same matrix, and the usual canvas of twice the
-output's size is never built. What is done to four matrices is done to all of them in one call: worker
-threads share Python's lock, and it must be OpenCV that takes the time.
-
-Coordinates are continuous: pixel (0, 0) covers the square from 0 to 1, as in labels.
+All geometry of a picture is one matrix (see `geometry`), and its labels go through the same matrix.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from yolocore.boxes import Boxes, area, clip
 from yolocore.config.tree import TrainConfig
-from yolocore.data.labels import Labels
-from yolocore.letterbox import FILL, Letterbox
+from yolocore.data.colour import recolour
+from yolocore.data.geometry import (
+    Picture,
+    Shape,
+    draw,
+    flip,
+    letterbox_placement,
+    mosaic_placements,
+    random_view,
+)
+from yolocore.data.objects import Objects
+from yolocore.data.paste import paste
+from yolocore.letterbox import FILL
 
-Array = npt.NDArray[np.float64]
+MIXUP_BETA = 32.0  # both parameters of the distribution of a blend's share: nearly always about a half
 
-# An object stays a label if enough of it is left to be recognised.
-MIN_SIDE = 2.0
-MIN_AREA_SHARE = 0.10
-MAX_ASPECT = 100.0
+_COMPOSITION = ("mosaic", "mixup", "copy_paste")
+_GEOMETRY = ("degrees", "translate", "scale", "shear", "perspective", "fliplr", "flipud", "multi_scale")
+_COLOUR = ("hsv_h", "hsv_s", "hsv_v", "erasing")
+
+
+def without_composition(config: TrainConfig) -> TrainConfig:
+    """The same config, under which a picture shows one image, as in the last epochs."""
+    return config.model_copy(update=dict.fromkeys(_COMPOSITION, 0.0))
 
 
 def without_augmentation(config: TrainConfig) -> TrainConfig:
-    """The same config, under which pictures are only letterboxed."""
-    geometry = ("mosaic", "degrees", "translate", "scale", "shear", "perspective", "fliplr", "flipud")
-    return config.model_copy(update=dict.fromkeys((*geometry, "hsv_h", "hsv_s", "hsv_v"), 0.0))
+    """The same config, under which pictures are only letterboxed, or for a classifier cropped at the centre."""
+    nothing = dict.fromkeys((*_COMPOSITION, *_GEOMETRY, *_COLOUR), 0.0)
+    return config.model_copy(update={**nothing, "crop": 1.0})
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A decoded training image and its labels.
+    """A decoded training image and its objects.
 
     image: (h, w, 3) uint8, BGR, perhaps smaller than the original.
-    size: (height, width) of the original, to which the labels refer.
+    size: (height, width) of the original, to whose pixels the objects refer.
     """
 
-    image: npt.NDArray[np.uint8]
-    size: tuple[int, int]
-    labels: Labels
+    image: Picture
+    size: Shape
+    objects: Objects
 
 
 def augment(
-    samples: Sequence[Sample], out: npt.NDArray[np.uint8], config: TrainConfig, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Compose one sample (letterboxed) or four (a mosaic) into a training picture.
+    layers: Sequence[Sequence[Sample]],
+    out: Picture,
+    config: TrainConfig,
+    rng: np.random.Generator,
+    flip_idx: Sequence[int] = (),
+) -> Objects:
+    """Make a training picture of one layer, or blend two (Zhang et al. 2018, "mixup", arXiv:1710.09412).
 
-    out: (s, s, 3) uint8, filled with the picture, RGB.
-    Returns classes (n,) and boxes (n, 4) x1 y1 x2 y2 in pixels of `out` of the objects still visible.
+    layers: each of one sample (letterboxed) or four (a mosaic). out: (h, w, 3) uint8, filled with the picture, RGB.
+    flip_idx: which keypoint each keypoint becomes in a mirror image.
+    Returns the objects still visible, in pixels of `out`.
     """
-    side = out.shape[0]
+    objects = _compose(layers[0], out, config, rng, flip_idx)
+    for layer in layers[1:]:
+        other = np.empty_like(out)
+        objects = Objects.joined([objects, _compose(layer, other, config, rng, flip_idx)])
+        share = rng.beta(MIXUP_BETA, MIXUP_BETA)
+        cv2.addWeighted(out, share, other, 1 - share, 0, dst=out)
+    recolour(out, config, rng)
+    return objects
+
+
+def _compose(
+    samples: Sequence[Sample], out: Picture, config: TrainConfig, rng: np.random.Generator, flip_idx: Sequence[int]
+) -> Objects:
+    """One layer, BGR, and the objects visible in it."""
+    height, width = out.shape[:2]
     sizes = [sample.size for sample in samples]
     if len(samples) == 1:
-        matrices = random_view(config, side, side, rng) @ letterbox_placement(sizes[0], side)[None]
+        placements = letterbox_placement(sizes[0], (height, width))
+        matrices = random_view(config, (height, width), (height, width), rng) @ placements
     else:
-        placements = mosaic_placements(sizes, side, rng)
-        matrices = random_view(config, 2 * side, side, rng) @ placements
+        placements = mosaic_placements(sizes, (height, width), rng)
+        matrices = random_view(config, (2 * height, 2 * width), (height, width), rng) @ placements
     out[:] = FILL
     matrices = draw([sample.image for sample in samples], sizes, matrices, out)
     matrices = flip(out, config, rng) @ matrices
-    recolour(out, config, rng)
-
-    boxes = np.concatenate([sample.labels.boxes for sample in samples])
-    classes = np.concatenate([sample.labels.classes for sample in samples])
-    own = matrices.repeat([len(sample.labels) for sample in samples], 0)
-    visible = clip(project_boxes(boxes, own), (side, side))
-    zoom = np.abs(own[:, 0, 0] * own[:, 1, 1] - own[:, 0, 1] * own[:, 1, 0])
-    keep = _recognisable(visible, area(boxes) * zoom)
-    return classes[keep], visible[keep].astype(np.float32)
-
-
-def letterbox_placement(size: tuple[int, int], side: int) -> Array:
-    """(3, 3): where a single image of shape (height, width) lies on the square canvas."""
-    box = Letterbox.fit(size, (side, side))
-    return _placement(box.size[1] / size[1], box.size[0] / size[0], box.pad_left, box.pad_top)
-
-
-def mosaic_placements(sizes: Sequence[tuple[int, int]], side: int, rng: np.random.Generator) -> Array:
-    """(4, 3, 3): where four images, each with longer side `side`, lie on a canvas of twice that: corner to
-    corner around a random point in the canvas's middle."""
-    x, y = rng.uniform(side / 2, side * 3 / 2, 2).tolist()
-    placements = []
-    for quadrant, (height, width) in enumerate(sizes):
-        gain = side / max(height, width)
-        left = x - width * gain if quadrant % 2 == 0 else x
-        top = y - height * gain if quadrant < 2 else y
-        placements.append(_placement(gain, gain, left, top))
-    return np.stack(placements)
-
-
-def random_view(config: TrainConfig, canvas: int, side: int, rng: np.random.Generator) -> Array:
-    """(3, 3): a random map from a square canvas to the output. In this order: the canvas's middle to the
-    origin, perspective, zoom and rotation, shear, shift to the output's middle or near it.
-
-    canvas, side: pixels. The ranges are the config's.
-    """
-    angle, zoom, shear_x, shear_y, shift_x, shift_y, tilt_x, tilt_y = rng.uniform(-1, 1, 8).tolist()
-    # The pictures of a mosaic reach ¾ of a canvas from its middle; the horizon stays beyond them.
-    tilt = min(config.perspective, 0.6 / canvas)
-    scale = 1 + zoom * config.scale
-    angle = math.radians(angle * config.degrees)
-    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    shear_x, shear_y = math.tan(math.radians(shear_x * config.shear)), math.tan(math.radians(shear_y * config.shear))
-    x, y = side * (0.5 + shift_x * config.translate), side * (0.5 + shift_y * config.translate)
-
-    centre = np.array([[1, 0, -canvas / 2], [0, 1, -canvas / 2], [0, 0, 1]])
-    perspective = np.array([[1, 0, 0], [0, 1, 0], [tilt_x * tilt, tilt_y * tilt, 1]])
-    rotation = np.array([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
-    shear = np.array([[1, shear_x, 0], [shear_y, 1, 0], [0, 0, 1]])
-    shift = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]])
-    return shift @ shear @ rotation @ perspective @ centre
-
-
-def project(points: npt.NDArray[np.floating], matrices: Array) -> Array:
-    """(n, k, 2) x, y through a projective (n, 3, 3) matrix each → (n, k, 2)."""
-    moved = points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
-    return moved[..., :2] / moved[..., 2:]
-
-
-def project_boxes(boxes: npt.NDArray[np.floating], matrices: Array) -> Array:
-    """(n, 4) xyxy through a matrix each → (n, 4), the upright boxes around their moved corners."""
-    corners = project(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2), matrices)
-    return np.concatenate((corners.min(1), corners.max(1)), 1)
-
-
-def draw(
-    images: Sequence[npt.NDArray[np.uint8]],
-    sizes: Sequence[tuple[int, int]],
-    matrices: Array,
-    out: npt.NDArray[np.uint8],
-) -> Array:
-    """Draw k images into `out`, each through its matrix of (k, 3, 3); return the matrices as drawn.
-
-    A matrix maps pixels of an image of its shape in `sizes` (height, width); the image itself may be a
-    smaller copy. Without rotation, shear and perspective a picture is resized from whole pixels to whole
-    pixels, which is three times as fast as a warp, and its matrix follows the rounding.
-    """
-    original = np.array(sizes, np.float64)[:, ::-1]
-    copy = np.array([image.shape[1::-1] for image in images], np.float64)
-    frames = project(_UNIT_SQUARE * original[:, None], matrices)
-    # Only the part of the output that a picture touches is visited.
-    first, last = frames.min(1), frames.max(1)
-    limit = out.shape[1::-1]
-    if matrices[:, [0, 1, 2, 2], [1, 0, 0, 1]].any():
-        first, last = (np.floor(first) - 1).clip(0, limit), (np.ceil(last) + 1).clip(0, limit)
-        _warp(images, matrices, original / copy, _parts(out, first, last), first)
-        return matrices
-    first, last = np.rint(first).clip(0, limit), np.rint(last).clip(0, limit)
-    return _resize(images, matrices, original / copy, _parts(out, first, last), first, last)
-
-
-def _parts(out: npt.NDArray[np.uint8], first: Array, last: Array) -> list[npt.NDArray[np.uint8]]:
-    """Views of `out` between corners (k, 2) x, y."""
-    corners = np.concatenate((first, last), 1).astype(int).tolist()
-    return [out[y1:y2, x1:x2] for x1, y1, x2, y2 in corners]
-
-
-def _resize(
-    images: Sequence[npt.NDArray[np.uint8]],
-    matrices: Array,
-    reduction: Array,
-    parts: Sequence[npt.NDArray[np.uint8]],
-    first: Array,
-    last: Array,
-) -> Array:
-    """Draw upright pictures; reduction: (k, 2) pixels of the original per pixel of its copy, x and y."""
-    copy = np.array([image.shape[1::-1] for image in images])
-    zoom, shift = matrices[:, [0, 1], [0, 1]] * reduction, matrices[:, :2, 2]
-    start = np.rint((first - shift) / zoom).clip(0, copy - 1)
-    stop = np.rint((last - shift) / zoom).clip(start + 1, copy)
-    for image, part, (x1, y1), (x2, y2) in zip(
-        images, parts, start.astype(int).tolist(), stop.astype(int).tolist(), strict=True
-    ):
-        if part.size:
-            cv2.resize(image[y1:y2, x1:x2], part.shape[1::-1], dst=part, interpolation=cv2.INTER_LINEAR)
-    zoom = (last - first) / (stop - start)
-    drawn = matrices.copy()
-    drawn[:, [0, 1], [0, 1]] = zoom / reduction
-    drawn[:, :2, 2] = first - zoom * start
-    return drawn
-
-
-def _warp(
-    images: Sequence[npt.NDArray[np.uint8]],
-    matrices: Array,
-    reduction: Array,
-    parts: Sequence[npt.NDArray[np.uint8]],
-    first: Array,
-) -> None:
-    """Draw pictures through any matrix; reduction as in `_resize`."""
-    # OpenCV has whole numbers at the middles of pixels, and each part begins at its own (0, 0).
-    before, after = np.tile(np.eye(3), (2, len(images), 1, 1))
-    before[:, [0, 1], [0, 1]] = reduction
-    before[:, :2, 2] = reduction / 2
-    after[:, :2, 2] = -first - 0.5
-    flat = not matrices[:, 2, :2].any()
-    for image, part, matrix in zip(images, parts, after @ matrices @ before, strict=True):
-        if not part.size:
-            continue
-        if flat:
-            cv2.warpAffine(image, matrix[:2], part.shape[1::-1], dst=part, borderMode=cv2.BORDER_TRANSPARENT)
-        else:
-            cv2.warpPerspective(image, matrix, part.shape[1::-1], dst=part, borderMode=cv2.BORDER_TRANSPARENT)
-
-
-def flip(image: npt.NDArray[np.uint8], config: TrainConfig, rng: np.random.Generator) -> Array:
-    """Flip a picture in place at random, left-right and upside-down; return the (3, 3) map of its pixels."""
-    mirror_x, mirror_y = (rng.random(2) < (config.fliplr, config.flipud)).tolist()
-    if mirror_x or mirror_y:
-        cv2.flip(image, -1 if mirror_x and mirror_y else int(mirror_x), dst=image)
-    height, width = image.shape[:2]
-    return np.array([[1 - 2 * mirror_x, 0, width * mirror_x], [0, 1 - 2 * mirror_y, height * mirror_y], [0, 0, 1]])
-
-
-def recolour(image: npt.NDArray[np.uint8], config: TrainConfig, rng: np.random.Generator) -> None:
-    """Random hue shift, saturation and brightness gain in place, and BGR → RGB."""
-    if not (config.hsv_h or config.hsv_s or config.hsv_v):  # the way through 8-bit HSV is not lossless
-        cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-        return
-    hue, saturation, value = (rng.uniform(-1, 1, 3) * (config.hsv_h, config.hsv_s, config.hsv_v)).tolist()
-    gains = _LEVELS * (1.0, 1 + saturation, 1 + value)
-    gains[:, 0] = (gains[:, 0] + hue * 180) % 180  # OpenCV's 8-bit hue is a circle of 180 steps
-    table = np.minimum(gains, 255).astype(np.uint8)[:, None]
-    cv2.cvtColor(image, cv2.COLOR_BGR2HSV, dst=image)
-    cv2.LUT(image, table, dst=image)
-    cv2.cvtColor(image, cv2.COLOR_HSV2RGB, dst=image)
-
-
-_UNIT_SQUARE = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
-_LEVELS = np.arange(256.0)[:, None]
-
-
-def _recognisable(visible: Boxes, whole_area: Boxes) -> npt.NDArray[np.bool_]:
-    """Which boxes, cut at the output's border, still show their object."""
-    sides = visible[:, 2:] - visible[:, :2]
-    shorter, longer = sides.min(1), sides.max(1)
-    return (shorter > MIN_SIDE) & (shorter * longer > MIN_AREA_SHARE * whole_area) & (longer < MAX_ASPECT * shorter)
-
-
-def _placement(gain_x: float, gain_y: float, left: float, top: float) -> Array:
-    return np.array([[gain_x, 0, left], [0, gain_y, top], [0, 0, 1]])
+    own = matrices.repeat([len(sample.objects) for sample in samples], 0)
+    objects = Objects.joined([sample.objects for sample in samples]).moved(own, flip_idx).visible((height, width))
+    if objects.outlines is not None and config.copy_paste and rng.random() < config.copy_paste:
+        objects = paste(out, objects)
+    return objects

@@ -3,37 +3,36 @@
 The randomness of a picture is a pure function of (seed, epoch, index), so the batches of an epoch can be
 made in any order, by anybody, and from any position on after a resume.
 
-Workers are threads: decoding, warping and colour all happen in OpenCV, outside Python's global lock.
+Workers are threads: decoding, drawing and colour all happen in OpenCV, outside Python's global lock.
 They need no shared-memory segment (/dev/shm is 64 MB in many containers), no pickling and no fork
 beside a running CUDA context, and they share one cache of decoded images.
 """
 
 from __future__ import annotations
 
-import math
-import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import psutil
 
 from yolocore.config.tree import TrainConfig
-from yolocore.data.augment import Sample, augment
+from yolocore.data import classify
+from yolocore.data.augment import Sample, augment, without_composition
+from yolocore.data.cache import SampleCache, free_memory
 from yolocore.data.dataset import Split
-from yolocore.data.images import decode_image
+from yolocore.data.objects import MASK_STRIDE, Objects
+from yolocore.data.plan import Index, Run, batch_count, largest_side, plan_epoch
 from yolocore.meta import Task
+from yolocore.rotated import from_corners
 
-# The other three pictures of a mosaic are drawn from this many before it in the epoch's order: random
+# The other pictures of a mosaic or a blend are drawn from this many before it in the epoch's order: random
 # enough, since the order is, and a cache of as many images then serves data that does not fit in memory.
 NEIGHBOURS = 256
-CACHE_SHARE = 0.25  # of the memory that is free when training starts
-CGROUP = Path("/sys/fs/cgroup")  # of a container, seen from inside
+CACHE_SHARE = 0.25  # of the memory that is free when training starts, for all processes together
 PREFETCH = 2  # batches in the making beside the one in use
 
 
@@ -44,7 +43,7 @@ class Batch:
     images: (b, h, w, 3) uint8, RGB.
     image: (n,) int64 index in the batch. classes: (n,) int64. boxes: (n, 4) float32 xyxy pixels.
     masks (segment): (b, h/4, w/4) int16, in each pixel 1 + the row of its object among those of its picture,
-    0 where there is none; a smaller object lies on top of a larger one.
+    0 where there is none; a smaller object lies on top of a larger one, a pasted one on top of all others.
     keypoints (pose): (n, K, 3) float32 x y in pixels and visibility (0 not labelled or outside, 1 hidden, 2 visible).
     rotated (obb): (n, 5) float32 x y w h in pixels, angle in radians.
     classify: one row a picture, whose box is the whole of it.
@@ -62,7 +61,7 @@ class Batch:
 class TrainLoader:
     """Batches of a split for a task. A context manager: it owns the worker threads.
 
-    flip_idx: which keypoint each keypoint becomes in a mirror image; empty: none changes.
+    flip_idx (pose): for each keypoint, the one whose place it takes in a mirror image.
     share: (rank, ranks) of processes that divide every batch; each gets its own run of the batch's pictures.
     """
 
@@ -74,14 +73,15 @@ class TrainLoader:
         flip_idx: Sequence[int] = (),
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        self._config = config
-        self._task = task
+        self._config = without_composition(config) if config.rect else config
+        self._task: Task = task
         self._flip_idx = tuple(flip_idx)
         self._rank, self._ranks = share
-        self._images = len(split)
-        self._cache = SampleCache(split, config.imgsz, int(free_memory() * CACHE_SHARE))
+        self._sizes = split.sizes
+        room = int(free_memory() * CACHE_SHARE / self._ranks)
+        self._cache = SampleCache(split, largest_side(config), room, task, len(self._flip_idx))
         # Without workers the main thread waits while the one thread works: nothing runs beside it.
-        self._pool = ThreadPoolExecutor(max(config.workers, 1), "batches")
+        self._pool = ThreadPoolExecutor(max(config.workers, 1), "batches", _allow_fast_resize)
         self._prefetch = PREFETCH if config.workers else 0
 
     def __enter__(self) -> TrainLoader:
@@ -96,44 +96,85 @@ class TrainLoader:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return math.ceil(self._images / self._config.batch)
+        return batch_count(len(self._sizes), self._config)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch (from 0), from number `start` on. Raises DataError for a broken image.
-
-        The images are divided evenly, so that no step rests on the statistics of a few left over.
-        """
-        order = np.random.default_rng((self._config.seed, epoch)).permutation(self._images)
+        """The batches of an epoch (from 0), from number `start` on. Raises DataError for a broken image."""
+        config = self._config
+        if epoch >= config.epochs - config.close_mosaic:
+            config = without_composition(config)
+        runs = plan_epoch(self._sizes, config, epoch)
+        artist = _Artist(config, epoch, np.concatenate([run.images for run in runs]), self._cache, self._flip_idx)
         waiting: deque[_Pending] = deque()
-        for positions in np.array_split(np.arange(self._images), len(self))[start:]:
-            waiting.append(self._submit(order, epoch, np.array_split(positions, self._ranks)[self._rank]))
+        for run in runs[start:]:
+            waiting.append(self._submit(artist, run))
             if len(waiting) > self._prefetch:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
-    def _submit(self, order: npt.NDArray[np.int64], epoch: int, positions: npt.NDArray[np.int64]) -> _Pending:
-        side = self._config.imgsz
-        images = np.empty((len(positions), side, side, 3), np.uint8)
+    def _submit(self, artist: _Artist, run: Run) -> _Pending:
+        places = np.array_split(np.arange(len(run.images)) + run.first, self._ranks)[self._rank]
+        images = np.empty((len(places), *run.shape, 3), np.uint8)
+        masks = None
+        if self._task == "segment":
+            masks = np.zeros((len(places), *(side // MASK_STRIDE for side in run.shape)), np.int16)
+        paint = artist.classify if self._task == "classify" else artist.compose
         pictures = [
-            self._pool.submit(self._compose, order, epoch, int(position), out)
-            for position, out in zip(positions, images, strict=True)
+            self._pool.submit(paint, place, out, None if masks is None else masks[row])
+            for row, (place, out) in enumerate(zip(places.tolist(), images, strict=True))
         ]
-        return _Pending(images, pictures)
+        return _Pending(images, masks, pictures)
 
-    def _compose(self, order: npt.NDArray[np.int64], epoch: int, position: int, out: npt.NDArray[np.uint8]) -> _Objects:
-        """Draw the picture at a position of the epoch's order into `out`."""
-        config = self._config
+
+def _allow_fast_resize() -> None:
+    """Let OpenCV resize in this thread with Intel's library where it has it: twice as fast, off by one at most."""
+    cv2.ipp.setUseIPP_NotExact(True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Artist:
+    """Makes the pictures of an epoch. order: the images as they come."""
+
+    config: TrainConfig
+    epoch: int
+    order: Index
+    cache: SampleCache
+    flip_idx: tuple[int, ...]
+
+    def compose(self, place: int, out: npt.NDArray[np.uint8], masks: npt.NDArray[np.int16] | None) -> Objects:
+        """Draw the picture at a place of the order, and where wanted the masks of its objects."""
+        rng = self._randomness(place)
+        layers = [self._layer(place, rng)]
+        if self.config.mixup and rng.random() < self.config.mixup:
+            layers.append(self._layer(self._neighbours(place, 1, rng)[0], rng))
+        objects = augment(layers, out, self.config, rng, self.flip_idx)
+        if masks is not None:
+            objects.paint(masks)
+        return objects
+
+    def classify(self, place: int, out: npt.NDArray[np.uint8], _: None) -> Objects:
+        """Draw the picture at a place of the order for a classifier."""
+        sample = self.cache.get(int(self.order[place]))
+        classify.augment(sample.image, out, self.config, self._randomness(place))
+        height, width = out.shape[:2]
+        return Objects(sample.objects.classes, np.array([[0.0, 0, width, height]]))
+
+    def _randomness(self, place: int) -> np.random.Generator:
         # + 1, because numpy's seeds (a, b) and (a, b, 0) are the same.
-        rng = np.random.default_rng((config.seed, epoch, int(order[position]) + 1))
-        positions = [position]
-        if epoch < config.epochs - config.close_mosaic and rng.random() < config.mosaic:
-            back = rng.integers(min(NEIGHBOURS, self._images), size=3)
-            positions += (position - 1 - back).tolist()  # below zero: from the end of the order
-        return augment([self._cache.get(int(order[p])) for p in positions], out, config, rng)
+        return np.random.default_rng((self.config.seed, self.epoch, int(self.order[place]) + 1))
 
+    def _layer(self, place: int, rng: np.random.Generator) -> list[Sample]:
+        """One sample, or the four of a mosaic."""
+        places = [place]
+        if self.config.mosaic and rng.random() < self.config.mosaic:
+            places += self._neighbours(place, 3, rng)
+        return [self.cache.get(int(self.order[p])) for p in places]
 
-_Objects = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+    def _neighbours(self, place: int, count: int, rng: np.random.Generator) -> list[int]:
+        """Random places of those shortly before; before the first comes the last."""
+        back = rng.integers(min(NEIGHBOURS, len(self.order)), size=count)
+        return ((place - 1 - back) % len(self.order)).tolist()
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,60 +182,18 @@ class _Pending:
     """A batch whose pictures are being drawn."""
 
     images: npt.NDArray[np.uint8]
-    pictures: list[Future[_Objects]]
+    masks: npt.NDArray[np.int16] | None
+    pictures: list[Future[Objects]]
 
     def result(self) -> Batch:
-        classes, boxes = zip(*[picture.result() for picture in self.pictures], strict=True)
-        image = np.repeat(np.arange(len(classes)), [len(c) for c in classes])
-        return Batch(self.images, image, np.concatenate(classes), np.concatenate(boxes))
-
-
-class SampleCache:
-    """Decoded samples, no larger than training needs them; the least recently used make room.
-
-    side: longer side in pixels that images are reduced to. limit: bytes of pixels kept.
-    """
-
-    def __init__(self, split: Split, side: int, limit: int) -> None:
-        self._split = split
-        self._side = side
-        self._room = limit
-        self._samples: OrderedDict[int, Sample] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, index: int) -> Sample:
-        """Raises DataError that names a broken image."""
-        with self._lock:
-            if index in self._samples:
-                self._samples.move_to_end(index)
-                return self._samples[index]
-        sample = self._read(index)
-        with self._lock:
-            if index not in self._samples:
-                self._samples[index] = sample
-                self._room -= sample.image.nbytes
-            while self._room < 0:
-                _, oldest = self._samples.popitem(last=False)
-                self._room += oldest.image.nbytes
-        return sample
-
-    def _read(self, index: int) -> Sample:
-        height, width = (int(side) for side in self._split.sizes[index])
-        larger = max(height, width) // self._side
-        reduction = next(factor for factor in (8, 4, 2, 1) if factor <= max(larger, 1))
-        image = decode_image(self._split.image(index), self._split.names[index], reduction)
-        gain = self._side / max(height, width)
-        if gain < 1:
-            shape = max(round(width * gain), 1), max(round(height * gain), 1)
-            image = cv2.resize(image, shape, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
-        return Sample(image, (height, width), self._split.labels(index))
-
-
-def free_memory() -> int:
-    """Bytes that this process may still take: of the machine, and of its container where that has less."""
-    free = psutil.virtual_memory().available
-    try:
-        limit, used = (CGROUP / "memory.max").read_text(), (CGROUP / "memory.current").read_text()
-        return min(free, int(limit) - int(used))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return free
+        pictures = [picture.result() for picture in self.pictures]
+        objects = Objects.joined(pictures)
+        return Batch(
+            self.images,
+            np.repeat(np.arange(len(pictures)), [len(each) for each in pictures]),
+            objects.classes,
+            objects.boxes.astype(np.float32),
+            self.masks,
+            None if objects.keypoints is None else objects.keypoints.astype(np.float32),
+            None if objects.corners is None else from_corners(objects.corners).astype(np.float32),
+        )
