@@ -39,3 +39,17 @@ def yolo_folder(tmp_path):
         return root
 
     return build
+
+
+@pytest.fixture
+def class_folders(tmp_path):
+    """Builds a folder of these images, each in the folder of its class."""
+
+    def build(*images: str, name: str = "set") -> Path:
+        for seed, image in enumerate(images):
+            path = tmp_path / name / image
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(_jpeg(seed))
+        return tmp_path / name
+
+    return build

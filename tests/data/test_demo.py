@@ -6,6 +6,7 @@ import pytest
 
 from yolocore.data.demo import NAMES, TRACKS, VIDEO, DemoSource, Shape, _paint, draw_scene, write_video
 from yolocore.data.labels import check
+from yolocore.data.sources import assign_splits, open_source
 from yolocore.store import tree_digest
 from yolocore.track.mot import read_mot
 
@@ -20,6 +21,22 @@ def test_a_seed_gives_the_same_bytes(tmp_path):
     )
     assert one == two  # also when more images are made
     assert not set(one) & set(other)
+
+
+def test_pictures_of_one_class_each(tmp_path):
+    one = DemoSource(tmp_path / "one", 40, SIDE, 0, whole=True)
+    DemoSource(tmp_path / "two", 40, SIDE, 0, whole=True)
+    assert tree_digest(tmp_path / "one") == tree_digest(tmp_path / "two")
+    again = open_source(tmp_path / "one")  # the same as the folder that it painted, but for the order of classes
+    assert [sample.name for sample in one.samples] == [sample.name for sample in again.samples]
+    assert one.legend.whole
+    assert one.legend.names == NAMES
+    for sample in one.samples:
+        instances, problems = check(one.annotate(sample, (SIDE, SIDE))[0], (SIDE, SIDE), NAMES)
+        assert not problems
+        assert [NAMES[instance.category] for instance in instances] == [sample.name.split("/")[0]]
+        assert instances[0].box == (0, 0, SIDE, SIDE)
+    assert set(assign_splits(one.samples, 0, 0.8, 0.1)) == {"train", "val", "test"}
 
 
 @pytest.mark.parametrize("side", [32, 160, 640])

@@ -1,9 +1,12 @@
 """Which objects are usable, and what is said about the others."""
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from yolocore.data.labels import HARMLESS, Instance, Labels, check, labels_json
+from yolocore.data.labels import HARMLESS, Instance, Labels, check, labels_json, whole_image
 
 SIZE = (100, 200)  # height, width
 NAMES = ("cat", "dog")
@@ -49,21 +52,141 @@ def test_the_same_object_twice_counts_once():
     assert problems[0].kind in HARMLESS
 
 
-def test_labels_survive_their_json_form():
-    objects = [
-        Instance(1, (1.23456, 2, 30, 40), polygons=((1, 2, 3, 4, 5, 6),), keypoints=(1, 2, 2), corners=(-0.0,) * 8),
-        Instance(0, (0.1, 0.2, 0.3, 0.4)),
-    ]
+@pytest.mark.parametrize(
+    ("keypoints", "kind"),
+    [
+        pytest.param((10, 20, 2, 30, 40, 1), None, id="plain"),
+        pytest.param((201, 20, 2), None, id="sticks out by rounding"),
+        pytest.param((-500, 20, 0), None, id="not labelled, wherever it lies"),
+        pytest.param((210, 20, 2), "keypoint outside the image", id="past the right edge"),
+        pytest.param((10, -5, 1), "keypoint outside the image", id="hidden above the top edge"),
+        pytest.param((10, 20, 3), "unknown visibility", id="no such visibility"),
+        pytest.param((10, 20, 0.9), "unknown visibility", id="a probability"),
+        pytest.param((10, NAN, 2), "number not finite", id="NaN"),
+    ],
+)
+def test_keypoints(keypoints, kind):
+    usable, problems = check([Instance(0, (10, 20, 30, 40), keypoints=keypoints, text="the row")], SIZE, NAMES)
+    assert [problem.kind for problem in problems] == ([kind] if kind else [])
+    assert len(usable) == (kind is None)
+    assert all("'the row'" in str(problem) for problem in problems)
+
+
+number = st.floats(-10_000, 10_000)
+
+
+def numbers(least, most=None):
+    return st.lists(number, min_size=least, max_size=most or least).map(tuple)
+
+
+@st.composite
+def instances(draw):
+    """Objects of one image: as many keypoints each where they have any, and corners for all or for none."""
+    count = draw(st.integers(1, 4))
+    corners = draw(st.sampled_from([numbers(8), st.just(())]))
+    return draw(
+        st.lists(
+            st.builds(
+                Instance,
+                st.integers(0, 1000),
+                numbers(4),
+                st.lists(st.integers(3, 6).flatmap(lambda k: numbers(2 * k)), max_size=3).map(tuple),
+                st.just(()) | numbers(3 * count),
+                corners,
+            ),
+            max_size=5,
+        )
+    )
+
+
+@given(instances())
+def test_labels_survive_their_json_form(objects):
     content = labels_json(objects, SIZE)
+    assert b"-0.0," not in content
     labels = Labels.from_json(memoryview(content))
-    assert labels.classes.dtype == np.int64
-    assert labels.boxes.dtype == np.float32
-    np.testing.assert_array_equal(labels.classes, [1, 0])
-    np.testing.assert_allclose(labels.boxes, [[1.235, 2, 30, 40], [0.1, 0.2, 0.3, 0.4]], rtol=1e-6)
-    assert b"-0.0" not in content
+    assert len(labels) == len(objects)
+    for column, dtype in ((labels.classes, np.int64), (labels.boxes, np.float32)):
+        assert column.dtype == dtype
+    assert labels.boxes.shape == (len(objects), 4)
+    assert labels.classes.tolist() == [o.category for o in objects]
+    np.testing.assert_array_equal(labels.boxes, np.array([o.box for o in objects], np.float32).reshape(-1, 4))
+
+    assert (labels.polygons is None) == (not any(o.polygons for o in objects))
+    for parts, instance in zip(labels.polygons or (), objects, strict=labels.polygons is not None):
+        assert [part.ravel().tolist() for part in parts] == [np.float32(p).tolist() for p in instance.polygons]
+
+    assert (labels.keypoints is None) == (not any(o.keypoints for o in objects))
+    if labels.keypoints is not None:
+        for row, instance in zip(labels.keypoints, objects, strict=True):
+            expected = np.float32(instance.keypoints) if instance.keypoints else np.zeros(row.size)
+            np.testing.assert_array_equal(row.ravel(), expected)
+
+    assert (labels.corners is None) == (not (objects and objects[0].corners))
+    if labels.corners is not None:
+        np.testing.assert_array_equal(labels.corners.reshape(-1, 8), np.float32([o.corners for o in objects]))
+
+
+def turned(width, height, degrees, centre=(50, 40)):
+    """Corners x1 y1 … of a rectangle."""
+    return tuple(cv2.boxPoints((centre, (width, height), degrees)).ravel().tolist())
+
+
+TALL = [50, 40, 20, 10, np.pi / 2]
+CASES = [
+    pytest.param(Instance(0, (0, 0, 1, 1), corners=turned(20, 10, 30)), [50, 40, 20, 10, np.pi / 6], id="corners"),
+    pytest.param(Instance(0, (45, 30, 55, 50)), TALL, id="nothing but the upright box"),
+    pytest.param(Instance(0, (0, 0, 1, 1), (turned(20, 10, 90),)), TALL, id="outline, upright"),
+    pytest.param(Instance(0, (0, 0, 1, 1), (turned(20, 10, 30),)), [50, 40, 20, 10, np.pi / 6], id="outline, turned"),
+    pytest.param(
+        Instance(0, (0, 0, 1, 1), ((45, 30, 55, 30, 50, 35), (45, 50, 55, 50, 50, 45))), TALL, id="outline of two parts"
+    ),
+    pytest.param(
+        Instance(0, (0, 0, 1, 1), ((40, 35, 60, 35, 60, 45, 50, 41, 40, 45),)), [50, 40, 20, 10, 0], id="hollow outline"
+    ),
+]
+
+
+@pytest.mark.parametrize(("instance", "box"), CASES)
+def test_rotated_boxes(instance, box):
+    rotated = Labels.from_json(labels_json([instance], SIZE)).rotated
+    assert rotated.shape == (1, 5)
+    assert rotated.dtype == np.float32
+    np.testing.assert_allclose(rotated[0], box, atol=1e-3)
+
+
+def test_some_objects_have_outlines_and_others_have_none():
+    objects = [CASES[1].values[0], CASES[3].values[0]]
+    rotated = Labels.from_json(labels_json(objects, SIZE)).rotated
+    np.testing.assert_allclose(rotated, [CASES[1].values[1], CASES[3].values[1]], atol=1e-3)
+
+
+@given(instances(), st.data())
+def test_rows_are_taken_from_every_column(objects, data):
+    kept = data.draw(st.lists(st.booleans(), min_size=len(objects), max_size=len(objects)))
+    whole = Labels.from_json(labels_json(objects, SIZE))
+    part = whole.take(np.array(kept, bool))
+    rows = np.flatnonzero(kept)
+    again = whole.take(rows)
+    for name in ("classes", "boxes", "keypoints", "corners"):
+        column = getattr(whole, name)
+        for taken in (part, again):
+            if column is None:
+                assert getattr(taken, name) is None
+            else:
+                np.testing.assert_array_equal(getattr(taken, name), column[rows])
+    if whole.polygons is not None:
+        assert [len(parts) for parts in part.polygons] == [len(whole.polygons[row]) for row in rows]
 
 
 def test_an_image_without_objects():
     labels = Labels.from_json(labels_json([], SIZE))
     assert len(labels) == 0
     assert labels.boxes.shape == (0, 4)
+    assert labels.rotated.shape == (0, 5)
+    assert labels.polygons is labels.keypoints is labels.corners is None
+
+
+def test_the_class_of_a_whole_image():
+    usable, problems = check([whole_image(1, SIZE)], SIZE, NAMES)
+    assert not problems
+    assert [(i.category, i.box) for i in usable] == [(1, (0, 0, 200, 100))]

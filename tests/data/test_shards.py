@@ -18,7 +18,7 @@ from yolocore.data import open_dataset
 from yolocore.data.images import check_image
 from yolocore.data.labels import Instance, labels_json
 from yolocore.data.legend import Legend
-from yolocore.data.shards import Entry, ShardSplit, partition, write_manifest, write_split
+from yolocore.data.shards import Entry, Manifest, ShardSplit, partition, write_manifest, write_split
 from yolocore.errors import DataError
 from yolocore.store import bytes_digest
 
@@ -161,7 +161,14 @@ def test_an_image_that_changes_meanwhile_is_refused(tmp_path, entries, jpeg):
         write_split(found, tmp_path, 10**9)
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"names": 3}'], ids=["empty", "nothing in it", "another document"])
+POSES = Manifest(digest="", annotations=(), names=("cat",), keypoints=(3, 3), flip_idx=(0, 1, 2), splits={})
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", '{"names": 3}', POSES.model_dump_json().replace("[0,1,2]", "[1,2,0]")],
+    ids=["empty", "nothing in it", "another document", "keypoints that mirror in a round"],
+)
 def test_a_damaged_manifest_is_named(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(DataError, match=r"manifest\.json: is no manifest"):
@@ -179,6 +186,7 @@ def test_a_dataset_of_shards(tmp_path, entries):
     shutil.move(tmp_path, moved := tmp_path.with_name("moved"))
     dataset = open_dataset(moved)
     assert (dataset.names, dataset.splits, dataset.digest) == (("cat",), ("train", "val"), manifest.digest)
+    assert (dataset.annotations, dataset.keypoints, dataset.flip_idx) == (("boxes",), None, ())
     assert len(pickle.loads(pickle.dumps(dataset)).split("train")) == 3
     with pytest.raises(DataError, match="has no split 'test'; it has train, val"):
         dataset.split("test")

@@ -162,6 +162,11 @@ def test_keypoints_and_rotated_boxes_of_real_datasets(shared):
         pytest.param({"names": []}, "list the names", id="no names"),
         pytest.param({"names": ["cat", "cat"]}, "'cat' twice", id="a name twice"),
         pytest.param({"kpt_shape": [17]}, "kpt_shape is", id="half a keypoint shape"),
+        pytest.param({"kpt_shape": [0, 3]}, "kpt_shape is", id="no keypoints"),
+        pytest.param({"kpt_shape": [2, 4]}, "kpt_shape is", id="keypoints in space"),
+        pytest.param({"kpt_shape": [2, 3], "flip_idx": [0]}, "give each of 0..1 once", id="mirror of one keypoint"),
+        pytest.param({"kpt_shape": [2, 3], "flip_idx": "10"}, "flip_idx is '10'; list", id="mirror as text"),
+        pytest.param({"kpt_shape": [3, 3], "flip_idx": [1, 2, 0]}, "exchange two each", id="mirror in a round"),
     ],
 )
 def test_bad_yolo_descriptions(yolo_folder, description, words):
@@ -232,6 +237,32 @@ def test_coco_layouts(coco_folder, files, images):
     assert found(source, "a.jpg") == found(source, "b.jpg") == [("cat", BOX)]
 
 
+ROWS = [{"category_id": 3, "bbox": [15, 10, 30, 20], "keypoints": [1, 2, 2, 3, 4, 1, 5, 6, 2]}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "names", "keypoints", "flip"),
+    [
+        pytest.param(ROWS, ["nose", "left_eye", "right_eye"], (3, 3), (0, 2, 1), id="named left and right"),
+        pytest.param(ROWS, ["nose", "left_eye", "tail"], (3, 3), (0, 1, 2), id="a left one alone"),
+        pytest.param(ROWS, None, (3, 3), (0, 1, 2), id="without names"),
+        pytest.param(ROWS, ["nose"], (3, 3), (0, 1, 2), id="names of other keypoints"),
+        pytest.param([{**ROWS[0], "keypoints": []}], ["nose"], None, (), id="nothing labelled"),
+        pytest.param([*ROWS, {**ROWS[0], "keypoints": [1, 2, 2]}], None, None, (), id="two shapes"),
+    ],
+)
+def test_coco_keypoints(coco_folder, rows, names, keypoints, flip):
+    category = {"id": 3, "name": "cat"} | ({"keypoints": names} if names else {})
+    source = open_source(coco_folder({"a.json": coco(["a.jpg"], rows, [category])}, ("a.jpg",)))
+    assert source.legend.keypoints == keypoints
+    assert source.legend.flip_idx == flip
+    instances, problems = source.annotate(source.samples[0], SIZE)
+    assert not problems
+    assert instances[0].keypoints == (tuple(ROWS[0]["keypoints"]) if keypoints else ())
+    left_out = ["annotations: objects have different numbers (1, 3)"] if len(rows) > 1 else []
+    assert [str(warning) for warning in source.warnings] == left_out
+
+
 def test_coco_objects(coco_folder):
     rows = [
         {"category_id": 7, "bbox": [15, 10, 30, 20], "segmentation": [[15, 10, 45, 10, 45, 30]], "iscrowd": 0},
@@ -257,9 +288,15 @@ def test_coco_objects(coco_folder):
         ({"category_id": 3, "bbox": [1, 2, 3]}, "malformed row"),
         ({"category_id": 3, "bbox": [1, 2, 3, "x"]}, "malformed row"),
         ({"category_id": 3}, "malformed row"),
+        ({"category_id": 3, "bbox": [1, 2, 3, 4], "keypoints": [1, 2, 2, 1]}, "malformed row"),
+        ({"category_id": 3, "bbox": [1, 2, 3, 4], "segmentation": [[1, 2, 3, 4, 5, 6, 7]]}, "malformed row"),
+        ({"category_id": 3, "bbox": [1, 2, 3, 4], "segmentation": [1, 2, 3, 4, 5, 6]}, "malformed row"),
     ],
-    ids=["unknown category", "no category", "three numbers", "text", "no box"],
-)
+    ids=[
+        "unknown category", "no category", "three numbers", "text", "no box", "half a keypoint", "x without y",
+        "no list of polygons",
+    ],
+)  # fmt: skip
 def test_bad_coco_objects(coco_folder, row, kind):
     source = open_source(coco_folder({"labels.json": coco(["a.jpg"], [row])}, ("a.jpg",)))
     instances, problems = source.annotate(source.samples[0], SIZE)
@@ -287,6 +324,71 @@ def test_bad_coco_objects(coco_folder, row, kind):
 def test_bad_coco_files(coco_folder, files, words):
     with pytest.raises(DataError, match=words):
         open_source(coco_folder(files, ("a.jpg",)), ("coco",))
+
+
+# --- class folders ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("images", "splits"),
+    [
+        pytest.param(
+            ["train/dog/a.jpg", "train/cat/b.jpg", "val/cat/c.jpg"],
+            {"train": ["cat/b.jpg", "dog/a.jpg"], "val": ["cat/c.jpg"]},
+            id="splits",
+        ),
+        pytest.param(
+            ["train/dog/a.jpg", "training/cat/b.jpg", "valid/cat/c.jpg", "test/cat/d.jpg"],
+            {"train": ["cat/b.jpg", "dog/a.jpg"], "val": ["cat/c.jpg"], "test": ["cat/d.jpg"]},
+            id="splits by other names",
+        ),
+        pytest.param(["dog/a.jpg", "cat/b.jpg"], {None: ["cat/b.jpg", "dog/a.jpg"]}, id="no splits"),
+        pytest.param(["set/dog/a.jpg", "set/cat/b.jpg"], {None: ["cat/b.jpg", "dog/a.jpg"]}, id="a folder deeper"),
+        pytest.param(["dog/x/a.jpg", "cat/b.png"], {None: ["cat/b.png", "dog/x/a.jpg"]}, id="images deeper in a class"),
+        pytest.param(
+            ["dog/a.jpg", "cat/b.jpg", ".cache/c.jpg", "__MACOSX/dog/a.jpg"],
+            {None: ["cat/b.jpg", "dog/a.jpg"]},
+            id="what archivers and tools leave",
+        ),
+    ],
+)
+def test_class_folders(class_folders, images, splits):
+    source = open_source(class_folders(*images))
+    assert source.legend.names == ("cat", "dog")
+    assert source.legend.whole
+    assert by_split(source) == splits
+    for sample in source.samples:
+        assert sample.path.is_file()
+        assert found(source, sample.name) == [(sample.name.split("/")[0], (0, 0, 60, 40))]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        ["cat/a.jpg", "cat/b.jpg"],
+        ["a.jpg", "b.jpg"],
+        ["images/train/a.jpg", "labels/train/a.txt"],
+        ["train/images/a.jpg", "train/labels/a.txt", "val/images/b.jpg", "val/labels/b.txt"],
+        ["train/cat/a.jpg", "val/cat/b.jpg"],
+        ["cat/a.jpg", "dog/a.txt"],
+    ],
+    ids=[
+        "one class",
+        "no folders",
+        "images and labels",
+        "a folder of labels a split",
+        "one class in splits",
+        "no image",
+    ],
+)
+def test_folders_that_are_no_classes(class_folders, images):
+    with pytest.raises(DataError, match=r"no dataset of a known form; looked for .*; folders: folders of images"):
+        open_source(class_folders(*images))
+
+
+def test_one_class_is_nothing_to_tell_apart(class_folders):
+    with pytest.raises(DataError, match="holds no class folders: of images in folders there are only of class 'cat'"):
+        open_source(class_folders("cat/a.jpg", "a.jpg"), ("folders",))
 
 
 # --- VOC ----------------------------------------------------------------------------------------------------

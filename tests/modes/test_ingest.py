@@ -131,6 +131,50 @@ def test_the_built_in_data(tmp_path):
     again = run("demo", tmp_path / "again", demo_images=60, demo_imgsz=96)
     assert again.canonical() == record.canonical()
     assert run("demo", tmp_path / "other", demo_images=60, demo_imgsz=96, seed=1).dataset != record.dataset
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.keypoints == (3, 3)
+    for task in ("detect", "segment", "pose", "obb"):
+        dataset.check_task(task)
+
+
+def test_the_built_in_class_folders(tmp_path):
+    record = run("demo-classify", tmp_path / "out", demo_images=60, demo_imgsz=96)
+    assert sum(record.images.values()) == sum(record.objects.values()) == 60
+    assert set(record.images) == {"train", "val", "test"}
+    assert set(record.artifacts) == {"dataset", "shards"}
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.annotations == ("classes",)
+    dataset.check_task("classify")
+    split = dataset.split("train")
+    assert len(split.labels(0)) == 1
+    assert run("demo-classify", tmp_path / "again", demo_images=60, demo_imgsz=96).canonical() == record.canonical()
+
+
+def test_outlines_of_real_images(shared, tmp_path):
+    """COCO's polygons, as rows of a class and points."""
+    source = shared / "data" / "coco"
+    for name in sorted(path.stem for path in (source / "labels-segment").glob("*.txt"))[:24]:
+        for kind, folder, suffix in (("images", "images", "jpg"), ("labels", "labels-segment", "txt")):
+            (tmp_path / "set" / kind).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "set" / kind / f"{name}.{suffix}").symlink_to(source / folder / f"{name}.{suffix}")
+    shutil.copy(source / "names.yaml", tmp_path / "set" / "dataset.yaml")
+    run(tmp_path / "set", tmp_path / "out")
+    dataset = open_dataset(tmp_path / "out")
+    assert dataset.annotations == ("boxes", "polygons")
+    dataset.check_task("segment")
+    for split in map(dataset.split, dataset.splits):
+        for index in range(len(split)):
+            labels = split.labels(index)
+            for box, parts in zip(labels.boxes, labels.polygons or (), strict=True):
+                points = np.concatenate(parts)
+                np.testing.assert_allclose(box, [*points.min(axis=0), *points.max(axis=0)], atol=0.01)
+
+
+def test_what_only_some_objects_have_is_noticed(folder, tmp_path):
+    (folder / "labels/train/0.txt").write_text("0 .1 .1 .3 .1 .3 .4\n" + ROW)
+    listener = Notes()
+    run(folder, tmp_path / "out", listener)
+    assert listener.notes == ["1 × labels of some objects only, for example polygons: 8 of 9 objects have none"]
 
 
 def test_an_archive(folder, tmp_path):
@@ -183,6 +227,12 @@ def tar_of_a_broken_set(root: Path) -> str:
     return str(root.parent / "set.tar")
 
 
+def keypoint_outside(root: Path) -> None:
+    with (root / "dataset.yaml").open("a") as file:
+        file.write("kpt_shape: [1, 3]\n")
+    (root / "labels/train/3.txt").write_text("0 .5 .5 .5 .5 .5 1.5 2\n")
+
+
 CASES = [
     ("missing folder", lambda root: f"{root}/gone", DataError, r"source=.*/set/gone: no such file or folder"),
     ("empty folder", lambda root: shutil.rmtree(root) or root.mkdir(), DataError, r"no dataset of a known form"),
@@ -211,6 +261,18 @@ CASES = [
         r"set/labels/train/3\.txt:1: 3 numbers after the class, expected 4 \(cx cy w h\)",
     ),
     ("binary label", spoil("labels/train/3.txt", b"\xff\xfe\x00"), DataError, r"set/labels/train/3\.txt: .*decode"),
+    (
+        "keypoint outside the image",
+        keypoint_outside,
+        DataError,
+        r"set/labels/train/3\.txt:1: the keypoint 30 60 \(pixels\) is outside the 60x40 image",
+    ),
+    (
+        "mirrored keypoints",
+        spoil("dataset.yaml", b"train: images/train\nval: images/val\nnames: [a]\nkpt_shape: [2, 3]\nflip_idx: [0]\n"),
+        DataError,
+        r"set/dataset\.yaml: flip_idx is \[0\]; give each of 0\.\.1 once",
+    ),
     ("no labels", lambda root: shutil.rmtree(root / "labels"), DataError, r"none of the 8 images has a label"),
     ("no val", lambda root: shutil.rmtree(root / "images/val"), DataError, r"val: .*images/val is neither a folder"),
     ("broken archive member", tar_of_a_broken_set, DataError, r"/set\.tar/set/labels/train/0\.txt:1: class 9"),
