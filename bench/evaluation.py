@@ -1,11 +1,20 @@
-"""From detections to mAP: ours against pycocotools, on made-up detections of known number."""
+"""From detections to mAP: ours against pycocotools and faster-coco-eval, on made-up detections of known number.
+
+Each starts from the form that it takes: ours from arrays, the others from lists of rows that are made before
+the clock starts. Their figures are COCO's twelve; ours come with the curves and the confusion matrix.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import faster_coco_eval
 import numpy as np
+from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -13,9 +22,11 @@ from bench.harness import compare
 from yolocore.data.labels import Labels
 from yolocore.detections import Detections
 from yolocore.evaluate import measure
+from yolocore.masks import rasterize
 
-IMAGES, CLASSES, SIDE = 500, 20, 640
+CLASSES, SIDE, MAX_DET = 80, 640, 100
 NAMES = tuple(f"class {i}" for i in range(CLASSES))
+Rows = tuple[dict[str, Any], list[dict[str, Any]]]
 
 
 def boxes(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -23,48 +34,65 @@ def boxes(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.concatenate((corner, corner + size), 1).astype(np.float32)
 
 
-def make(seed: int = 0) -> tuple[list[Detections], list[Labels]]:
-    """Images with 8 objects each, found with noise, among 60 false alarms."""
+def diamonds(boxes: np.ndarray) -> tuple[tuple[np.ndarray, ...], ...]:
+    """For each box an outline of eight corners in it."""
+    angle = np.arange(8) * np.pi / 4
+    half, centre = (boxes[:, 2:] - boxes[:, :2]) / 2, (boxes[:, 2:] + boxes[:, :2]) / 2
+    outline = np.stack((np.cos(angle), np.sin(angle)), 1)
+    return tuple((np.float32(c + h * outline),) for c, h in zip(centre, half, strict=True))
+
+
+def make(images: int, alarms: int, masks: bool = False, seed: int = 0) -> tuple[list[Detections], list[Labels]]:
+    """Images with 7 objects each of few classes, found with noise, among false alarms half of which are of these."""
     rng = np.random.default_rng(seed)
     found, labels = [], []
-    for _ in range(IMAGES):
-        truth, classes = boxes(rng, 8), rng.integers(CLASSES, size=8)
-        noisy = truth + np.tile(rng.normal(0, 4, (8, 2)), 2).astype(np.float32)
-        scores = np.concatenate((rng.uniform(0.2, 1, 8), rng.uniform(0, 0.6, 60))).astype(np.float32)
-        found.append(
-            Detections(
-                np.concatenate((noisy, boxes(rng, 60))),
-                scores,
-                np.concatenate((classes, rng.integers(CLASSES, size=60))),
-            )
-        )
-        labels.append(Labels(classes=classes, boxes=truth))
+    for _ in range(images):
+        truth, classes = boxes(rng, 7), rng.choice(rng.integers(CLASSES, size=3), 7)
+        noisy = truth + np.tile(rng.normal(0, 4, (7, 2)), 2).astype(np.float32)
+        every = np.concatenate((noisy, boxes(rng, alarms)))
+        foreign = np.where(rng.random(alarms) < 0.5, rng.choice(classes, alarms), rng.integers(CLASSES, size=alarms))
+        scores = np.concatenate((rng.uniform(0.2, 1, 7), rng.uniform(0, 0.6, alarms))).astype(np.float32)
+        drawn = rasterize(diamonds(every), (SIDE, SIDE)) if masks else None
+        found.append(Detections(every, scores, np.concatenate((classes, foreign)), masks=drawn))
+        labels.append(Labels(classes=classes, boxes=truth, polygons=diamonds(truth) if masks else None))
     return found, labels
 
 
-def by_pycocotools(found: list[Detections], labels: list[Labels]) -> float:
-    def rows(boxes: np.ndarray) -> list[list[float]]:
-        return np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), 1).tolist()
+def rows(found: list[Detections], labels: list[Labels]) -> Rows:
+    """The same as pycocotools takes it: a data set and results."""
+    truth: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    for image, (detections, objects) in enumerate(zip(found, labels, strict=True)):
+        drawn = rasterize(objects.polygons, (SIDE, SIDE)) if objects.polygons else None
+        for given, masks, into in ((objects, drawn, truth), (detections, detections.masks, results)):
+            xywh = np.concatenate((given.boxes[:, :2], given.boxes[:, 2:] - given.boxes[:, :2]), 1).astype(float)
+            made = [
+                {"image_id": image, "category_id": c, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+                for c, box in zip(given.classes.tolist(), xywh.tolist(), strict=True)
+            ]
+            if masks is not None:
+                encoded = rle.encode(np.asfortranarray(masks.dense().transpose(1, 2, 0).astype(np.uint8)))
+                for row, counts in zip(made, encoded, strict=True):
+                    row["segmentation"] = counts
+            into += made
+    for row, score in zip(results, np.concatenate([each.scores for each in found]).tolist(), strict=True):
+        row["score"] = score
+    dataset = {
+        "images": [{"id": image, "height": SIDE, "width": SIDE} for image in range(len(labels))],
+        "categories": [{"id": c, "name": name} for c, name in enumerate(NAMES)],
+        "annotations": [{**row, "id": number} for number, row in enumerate(truth, 1)],
+    }
+    return dataset, results
 
-    truth = [
-        {"image_id": image, "category_id": int(c), "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
-        for image, each in enumerate(labels)
-        for c, box in zip(each.classes, rows(each.boxes), strict=True)
-    ]
-    results = [
-        {"image_id": image, "category_id": int(c), "bbox": box, "score": float(score)}
-        for image, each in enumerate(found)
-        for c, box, score in zip(each.classes, rows(each.boxes), each.scores, strict=True)
-    ]
+
+def by_rows(coco_class: Any, evaluation_class: Any, kind: str, rows: Rows) -> float:
+    """mAP50-95 by pycocotools or by what has its interface."""
+    dataset, results = rows
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO()
-        coco.dataset = {
-            "images": [{"id": image} for image in range(len(labels))],
-            "categories": [{"id": c} for c in range(CLASSES)],
-            "annotations": [{**row, "id": number} for number, row in enumerate(truth, 1)],
-        }
+        coco = coco_class()
+        coco.dataset = dataset
         coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        evaluation = evaluation_class(coco, coco.loadRes([dict(row) for row in results]), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -72,14 +100,17 @@ def by_pycocotools(found: list[Detections], labels: list[Labels]) -> float:
 
 
 def main() -> None:
-    found, labels = make()
-    ours, theirs = measure(found, labels, NAMES, 100).map50_95, by_pycocotools(found, labels)
-    assert abs(ours - theirs) < 1e-6, (ours, theirs)
-    compare(
-        f"mAP50-95 of {IMAGES} images, {CLASSES} classes, 68 detections each (both find {ours:.6f})",
-        {
-            "yolocore": lambda: measure(found, labels, NAMES, 100),
-            "pycocotools": lambda: by_pycocotools(found, labels),
-        },
-        rounds=5,
-    )
+    for title, kind, found, labels, rounds in (
+        ("boxes of 5,000 images", "bbox", *make(5000, 93), 3),
+        ("masks and boxes of 500 images", "segm", *make(500, 43, masks=True), 3),
+    ):
+        task, figure = ("segment", "mask_map50_95") if kind == "segm" else ("detect", "map50_95")
+        given = rows(found, labels)
+        contestants: dict[str, Callable[[], float]] = {
+            "yolocore": lambda t=task, f=figure, a=found, b=labels: measure(a, b, NAMES, MAX_DET, t).summary()[f],
+            "faster-coco-eval": partial(by_rows, faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster, kind, given),
+            "pycocotools": partial(by_rows, COCO, COCOeval, kind, given),
+        }
+        figures = [run() for run in contestants.values()]
+        assert np.ptp(figures) < 1e-6, figures
+        compare(f"{title}, {CLASSES} classes (all find {figures[0]:.6f})", contestants, rounds)

@@ -66,6 +66,10 @@ class Masks:
         chosen = np.arange(len(self))[rows]
         return Masks(self.shape, self.corners[chosen], tuple(self.crops[row] for row in chosen.tolist()))
 
+    def packed(self) -> Masks:
+        """The same masks in an eighth of the memory; a crop is unpacked each time that it is asked for."""
+        return Masks(self.shape, self.corners, _PackedCrops(self.crops))
+
     def dense(self) -> Mask:
         """Full pictures, (n, height, width) bool."""
         full = np.zeros((len(self), *self.shape), bool)
@@ -76,6 +80,20 @@ class Masks:
     def areas(self) -> npt.NDArray[np.int64]:
         """(n,) pixels in each mask."""
         return np.array([np.count_nonzero(crop) for crop in self.crops], np.int64)
+
+
+class _PackedCrops(Sequence[Mask]):
+    """Crops with eight pixels in a byte."""
+
+    def __init__(self, crops: Sequence[Mask]) -> None:
+        self._packed = [(np.packbits(crop), crop.shape) for crop in crops]
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def __getitem__(self, row: Any) -> Any:
+        content, shape = self._packed[row]
+        return np.unpackbits(content, count=shape[0] * shape[1]).reshape(shape).view(bool)
 
 
 def rasterize(objects: Sequence[Sequence[npt.NDArray[np.floating[Any]]]], shape: tuple[int, int]) -> Masks:
@@ -143,12 +161,13 @@ def paired_iou(
     meeting = np.flatnonzero((low < high).all(axis=1))
     places = (rows_a, rows_b, low - a.corners[rows_a], low - b.corners[rows_b], high - low)
     pairs = zip(meeting, *(place[meeting].tolist() for place in places), strict=True)
-    intersection = np.zeros(len(rows_a), np.int64)
+    result = np.zeros(len(rows_a))
     for pair, i, j, (x, y), (u, v), (w, h) in pairs:
-        shared = a.crops[i][y : y + h, x : x + w] & b.crops[j][v : v + h, u : u + w]
-        intersection[pair] = np.count_nonzero(shared)
-    union = a.areas()[rows_a] + b.areas()[rows_b] - intersection
-    return np.divide(intersection, union, out=np.zeros(len(union)), where=union > 0)
+        one, other = a.crops[i], b.crops[j]
+        shared = np.count_nonzero(one[y : y + h, x : x + w] & other[v : v + h, u : u + w])
+        if shared:
+            result[pair] = shared / (np.count_nonzero(one) + np.count_nonzero(other) - shared)
+    return result
 
 
 def _ends(masks: Masks) -> npt.NDArray[np.int64]:

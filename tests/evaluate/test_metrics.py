@@ -1,14 +1,16 @@
 """The figures: equal to pycocotools where both define them, worked examples for the rest."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.evaluate.coco import coco_ap, random_split
+from tests.evaluate.coco import coco_ap, random_split, with_angles, with_keypoints, with_masks
 from yolocore.data.labels import Labels
-from yolocore.detections import Detections
-from yolocore.evaluate.metrics import CONFIDENCES, measure
+from yolocore.detections import Classification, Detections
+from yolocore.evaluate import measure, measure_classes, measure_detections
+from yolocore.evaluate.accuracy import CONFIDENCES
 
 SETS = [
     pytest.param({"seed": 0, "images": 20, "classes": 3, "objects": 6}, 300, id="a usual one"),
@@ -22,47 +24,38 @@ SETS = [
 ]
 
 
+def equal_pycocotools(found, labels, classes, max_det, task, kind, reference, sigmas=None):
+    metrics = measure_detections(found, labels, [str(i) for i in range(classes)], max_det, task)
+    accuracy = metrics.accuracies[kind]
+    expected = coco_ap(found, labels, classes, max_det, reference, sigmas)
+    np.testing.assert_allclose(accuracy.ap, expected[accuracy.classes], atol=1e-6)
+    np.testing.assert_array_equal(np.delete(expected, accuracy.classes, axis=0), -1)
+    return accuracy
+
+
 @pytest.mark.parametrize(("options", "max_det"), SETS)
-def test_ap_equals_pycocotools(options, max_det):
-    found, labels = random_split(**options)
-    names = [str(i) for i in range(options["classes"])]
-    metrics = measure(found, labels, names, max_det)
-    expected = coco_ap(found, labels, len(names), max_det)
-    np.testing.assert_allclose(metrics.ap, expected[metrics.classes], atol=1e-6)
-    np.testing.assert_array_equal(np.delete(expected, metrics.classes, axis=0), -1)
+def test_ap_of_boxes_equals_pycocotools(options, max_det):
+    equal_pycocotools(*random_split(**options), options["classes"], max_det, "detect", "box", "bbox")
 
 
-@pytest.fixture(scope="module")
-def recorded(shared):
-    """Recorded detections of a real model in 128 COCO images, and the labels of these."""
-    folder = shared / "facts" / "reference"
-    truth = json.loads((folder / "detect_coco_train_gt.json").read_text())
-    detections = json.loads((folder / "detect_coco_train_detections.json").read_text())
-    images = sorted(image["id"] for image in truth["images"])
-    found, labels = {i: [] for i in images}, {i: [] for i in images}
-    for row in detections:
-        found[row["image_id"]].append(row)
-    for row in truth["annotations"]:
-        labels[row["image_id"]].append(row)
-
-    def columns(rows):
-        boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        return boxes.astype(np.float32), np.array([row["category_id"] - 1 for row in rows], np.int64)
-
-    results = []
-    for i in images:
-        boxes, classes = columns(found[i])
-        results.append(Detections(boxes, np.array([row["score"] for row in found[i]], np.float32), classes))
-    return results, [Labels(*reversed(columns(labels[i]))) for i in images]
+@pytest.mark.parametrize(("options", "max_det"), SETS)
+def test_ap_of_masks_equals_pycocotools(options, max_det):
+    found, labels = with_masks(*random_split(**options))
+    equal_pycocotools(found, labels, options["classes"], max_det, "segment", "mask", "segm")
 
 
-@pytest.mark.parametrize("max_det", [300, 100])
-def test_ap_of_real_detections_equals_pycocotools(recorded, max_det):
-    metrics = measure(*recorded, [str(i) for i in range(80)], max_det)
-    expected = coco_ap(*recorded, 80, max_det)
-    np.testing.assert_allclose(metrics.ap, expected[metrics.classes], atol=1e-6)
-    assert metrics.map50_95 == pytest.approx(0.528, abs=5e-4)
+@pytest.mark.parametrize("count", [17, 5], ids=["people", "other things"])
+@pytest.mark.parametrize(("options", "max_det"), SETS)
+def test_ap_of_keypoints_equals_pycocotools(options, max_det, count):
+    found, labels = with_keypoints(*random_split(**{**options, "noise": options.get("noise", 0.2) / 3}), count)
+    sigmas = None if count == 17 else np.full(count, 1 / count)
+    equal_pycocotools(found, labels, options["classes"], max_det, "pose", "pose", "keypoints", sigmas)
+
+
+@pytest.mark.parametrize(("options", "max_det"), SETS)
+def test_ap_of_rotated_boxes_equals_pycocotools_matching(options, max_det):
+    found, labels = with_angles(*random_split(**options))
+    equal_pycocotools(found, labels, options["classes"], max_det, "obb", "rotated", "rotated")
 
 
 def boxes(*corners):
@@ -86,16 +79,16 @@ FOUND = [
 
 
 def test_confusion():
-    metrics = measure(FOUND, LABELS, ["a", "b", "c"])
+    metrics = measure_detections(FOUND, LABELS, ["a", "b", "c"])
     #          true a  b  c  nothing
     expected = [[1, 0, 0, 1], [0, 0, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0]]
     np.testing.assert_array_equal(metrics.confusion, expected)
 
 
 def test_classes_without_labels_are_left_out_of_the_mean():
-    metrics = measure(FOUND, LABELS, ["a", "b", "c"])
+    metrics = measure_detections(FOUND, LABELS, ["a", "b", "c"])
     assert metrics.classes.tolist() == [0, 1] and metrics.objects.tolist() == [2, 1]
-    assert metrics.map50 == pytest.approx(metrics.ap[:, 0].mean())
+    assert metrics.principal.map50 == pytest.approx(metrics.principal.ap[:, 0].mean())
     assert set(metrics.per_class()) == {"a", "b"}
 
 
@@ -105,19 +98,59 @@ def test_classes_without_labels_are_left_out_of_the_mean():
     ids=["nothing that sure: no mistake", "only the right one", "the wrong one too", "everything"],
 )
 def test_curves_say_what_is_left_at_a_confidence(confidence, precision, recall):
-    metrics = measure(FOUND, LABELS, ["a", "b", "c"])
+    metrics = measure_detections(FOUND, LABELS, ["a", "b", "c"])
     at = np.searchsorted(CONFIDENCES, confidence)
-    assert metrics.precision_curve[0, at] == precision
-    assert metrics.recall_curve[0, at] == recall
+    assert metrics.principal.precision_curve[0, at] == precision
+    assert metrics.principal.recall_curve[0, at] == recall
 
 
 def test_figures_are_stated_where_f1_is_highest():
-    metrics = measure(FOUND[:2], LABELS[:2], ["a", "b", "c"])
-    assert metrics.f1 == pytest.approx(metrics.f1_curve.mean(axis=0).max())
-    assert metrics.summary()["precision"] == metrics.precision
-    assert 0 <= metrics.confidence < 0.9
+    metrics = measure_detections(FOUND[:2], LABELS[:2], ["a", "b", "c"])
+    accuracy = metrics.principal
+    assert accuracy.f1 == pytest.approx(accuracy.f1_curve.mean(axis=0).max())
+    assert metrics.summary()["precision"] == accuracy.precision
+    assert 0 <= accuracy.confidence < 0.9
 
 
+BOX_FIGURES = ["map50_95", "map50", "map75", "precision", "recall", "f1", "confidence"]
+TASKS = {
+    "detect": (lambda *split: split, ""),
+    "segment": (with_masks, "mask_"),
+    "pose": (lambda *split: with_keypoints(*split, 17), "pose_"),
+    "obb": (with_angles, ""),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_names_and_fitness_of_each_task(task):
+    more, prefix = TASKS[task]
+    found, labels = more(*random_split(0, 10, 3, 6))
+    metrics = measure(found, labels, ["a", "b", "c"], task=task)
+    summary, per_class = metrics.summary(), metrics.per_class()
+    own = [f"{prefix}{name}" for name in BOX_FIGURES[:-1]] if prefix else []
+    assert list(summary) == BOX_FIGURES + own
+    assert metrics.fitness == sum(value for name, value in summary.items() if name.endswith("map50_95"))
+    for row in per_class.values():
+        assert set(row) == {"objects"} | {name for name in summary if not name.endswith(("map75", "confidence"))}
+    json.dumps([summary, per_class], allow_nan=False)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_perfect_detections_have_perfect_figures(task):
+    _, labels = TASKS[task][0](*random_split(0, 10, 3, 6))
+    labels = [replace(truth, keypoints=np.maximum(truth.keypoints, 1)) if task == "pose" else truth for truth in labels]
+    found = [Detections(truth.boxes, np.full(len(truth), 0.9, np.float32), truth.classes) for truth in labels]
+    if task == "segment":
+        found = with_masks(found, labels)[0]
+    if task == "pose":
+        found = [replace(each, keypoints=truth.keypoints) for each, truth in zip(found, labels, strict=True)]
+    if task == "obb":
+        found = [replace(each, rotated=truth.rotated) for each, truth in zip(found, labels, strict=True)]
+    summary = measure(found, labels, ["a", "b", "c"], task=task).summary()
+    assert all(value == pytest.approx(1) for name, value in summary.items() if name != "confidence")
+
+
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
     ("found", "labels"),
     [
@@ -126,7 +159,69 @@ def test_figures_are_stated_where_f1_is_highest():
         pytest.param([], [], id="no images"),
     ],
 )
-def test_nothing_gives_zeros(found, labels):
-    metrics = measure(found, labels, ["a", "b", "c"])
-    assert metrics.map50_95 == metrics.recall == metrics.f1 == 0
+def test_nothing_gives_zeros(found, labels, task):
+    if task != "detect":
+        found, labels = TASKS[task][0](found, labels)
+        found = [each if len(each) else Detections.empty() for each in found]
+    metrics = measure(found, labels, ["a", "b", "c"], task=task)
+    assert not any(metrics.summary()[name] for name in ("map50_95", "recall", "f1"))
+    assert metrics.fitness == 0
     json.dumps([metrics.summary(), metrics.per_class()], allow_nan=False)
+
+
+def test_an_object_without_outline_has_its_box():
+    truth = Labels(
+        np.array([0, 0]), boxes([0, 0, 10, 10], [20, 20, 40, 40]), ((), (np.float32([[0, 0], [5, 0], [5, 5]]),))
+    )
+    found, _ = with_masks([Detections(truth.boxes, np.float32([0.9, 0.8]), np.array([1, 1]))], [truth])
+    found = [replace(found[0], classes=truth.classes)]
+    assert measure(found, [truth], ["a"], task="segment").summary()["mask_map50"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_an_outline_says_an_objects_area():
+    """A thin object is judged more strictly than its box would be: the same distance is a larger share of its size."""
+    points = np.full((1, 17, 3), 50, np.float32)
+    found = [
+        Detections(boxes([0, 0, 100, 100]), np.float32([0.9]), np.array([0]), keypoints=points + np.float32([4, 0, 0]))
+    ]
+    thick = Labels(np.array([0]), found[0].boxes, keypoints=points)
+    thin = replace(thick, polygons=((np.float32([[0, 0], [100, 0], [100, 4], [0, 4]]),),))
+    thick, thin = (measure(found, [truth], ["a"], task="pose").summary() for truth in (thick, thin))
+    assert thick["pose_map50_95"] > 0.6 > 0.3 > thin["pose_map50_95"]
+
+
+CERTAIN = np.eye(6, dtype=np.float32)
+
+
+def seen(*rows):
+    return [Classification(np.array(row, np.float32)) for row in rows]
+
+
+def shown(*classes):
+    return [Labels(np.array([label]), boxes([0, 0, 9, 9])) for label in classes]
+
+
+def test_classes_of_images():
+    guesses = seen([0.5, 0.3, 0.2, 0, 0, 0], [0.1, 0.2, 0.3, 0.25, 0.05, 0.1], CERTAIN[5], CERTAIN[5])
+    metrics = measure(guesses, shown(0, 4, 5, 0), list("abcdef"), task="classify")
+    assert metrics.summary() == {
+        "top1": 0.5,
+        "top5": 0.75,  # class 4 is the sixth; class 0 comes second of those equally improbable
+        "precision": pytest.approx((1 + 0 + 0.5) / 3),
+        "recall": pytest.approx((0.5 + 0 + 1) / 3),
+        "f1": pytest.approx((2 / 3 + 0 + 2 / 3) / 3),
+    }
+    assert metrics.fitness == pytest.approx(0.625)
+    assert metrics.per_class()["a"] == {"objects": 2, "precision": 1, "recall": 0.5, "f1": pytest.approx(2 / 3)}
+    assert list(metrics.per_class()) == ["a", "e", "f"]
+    assert metrics.confusion.sum() == 4 and metrics.confusion[5, 0] == 1
+
+
+def test_of_few_classes_all_are_among_the_first_five():
+    metrics = measure_classes(seen([0.9, 0.1], [0.9, 0.1]), shown(0, 1), ["a", "b"])
+    assert (metrics.top1, metrics.top5) == (0.5, 1)
+
+
+def test_no_images_have_no_class():
+    metrics = measure([], [], ["a"], task="classify")
+    assert set(metrics.summary().values()) == {0} and metrics.fitness == 0

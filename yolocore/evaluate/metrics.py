@@ -1,193 +1,231 @@
-"""The figures of a detector on a split: average precision as COCO defines it, and what people read besides.
-
-`measure` is a pure function of detections and labels. mAP50-95 and its relatives equal pycocotools'
-to rounding. Precision, recall and F1 are stated at the confidence where the mean F1 is highest, which
-is where one would set the detector's threshold.
-"""
+"""The figures of a model on a split, and `measure`: a pure function of what was found and what is there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from yolocore.data.labels import Labels
-from yolocore.detections import Detections
-from yolocore.evaluate.matching import Floats, Indices, Mask, one_to_one, rank_in_group, true_positives
-
-IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-RECALL_POINTS = np.linspace(0, 1, 101)
-CONFIDENCES = np.linspace(0, 1, 1000)
+from yolocore.detections import Classification, Detections
+from yolocore.evaluate.accuracy import THRESHOLDS, Accuracy, accuracy, mean
+from yolocore.evaluate.matching import Indices, Mask, Pairs, Scores, one_to_one, rank_in_group, similar_pairs
+from yolocore.evaluate.similarity import KINDS, Kind, column, keypoints_column, similarity
+from yolocore.meta import Task
 
 CONFUSION_CONF = 0.25
 CONFUSION_IOU = 0.45
-_SMOOTHING = 0.1  # share of the confidence axis over which the mean F1 is averaged before its peak is sought
+
+PREFIXES: dict[Kind, str] = {"box": "", "rotated": "", "mask": "mask_", "pose": "pose_"}
+
+
+class Metrics(Protocol):
+    """What every task's figures are.
+
+    names: all class names. images: number. classes: (k,) indices of those that have labels. objects: (k,) how many
+    (classify: images). confusion: counts, [predicted, true]. fitness: the one number that says which of two models is better.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def images(self) -> int: ...
+    @property
+    def classes(self) -> Indices: ...
+    @property
+    def objects(self) -> Indices: ...
+    @property
+    def confusion(self) -> Indices: ...
+    @property
+    def fitness(self) -> float: ...
+    def summary(self) -> dict[str, float]:
+        """The figures of the whole split by name."""
+
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """The figures of each class that has labels, by class name."""
 
 
 @dataclass(frozen=True, eq=False)
 class DetectionMetrics:
-    """What `measure` found. Arrays have a row for each of the k classes that have labels.
+    """Of all tasks but classify.
 
-    names: all class names. classes: (k,) indices into them. objects: (k,) labelled objects. images: number.
-    ap: (k, 10) average precision at each of IOU_THRESHOLDS.
-    pr_curve: (k, 101) precision at each of RECALL_POINTS, IoU 0.5.
-    precision_curve, recall_curve, f1_curve: (k, 1000) at each of CONFIDENCES, IoU 0.5.
+    accuracies: by each of the task's kinds of similarity, the principal one first.
     confusion: (nc + 1, nc + 1) counts, [predicted, true]; the last row is 'missed', the last column
-    'nothing there'; confidence above 0.25, IoU above 0.45.
+    'nothing there'; confidence above 0.25, IoU (of the first kind) above 0.45.
     """
 
     names: tuple[str, ...]
     images: int
-    classes: Indices
-    objects: Indices
-    ap: Floats
-    pr_curve: Floats
-    precision_curve: Floats
-    recall_curve: Floats
-    f1_curve: Floats
+    accuracies: Mapping[Kind, Accuracy]
     confusion: Indices
 
     @property
+    def principal(self) -> Accuracy:
+        """By boxes, rotated ones where the task has these."""
+        return next(iter(self.accuracies.values()))
+
+    @property
+    def classes(self) -> Indices:
+        return self.principal.classes
+
+    @property
+    def objects(self) -> Indices:
+        return self.principal.objects
+
+    @property
     def map50_95(self) -> float:
-        return _mean(self.ap)
+        return self.principal.map50_95
 
     @property
     def map50(self) -> float:
-        return _mean(self.ap[:, 0])
+        return self.principal.map50
 
     @property
-    def map75(self) -> float:
-        return _mean(self.ap[:, 5])
-
-    @property
-    def best(self) -> int:
-        """Index into CONFIDENCES where the mean F1, slightly smoothed, is highest."""
-        mean = self.f1_curve.mean(axis=0) if len(self.classes) else np.zeros(len(CONFIDENCES))
-        half = round(len(mean) * _SMOOTHING / 2)
-        padded = np.pad(mean, half, mode="edge")
-        return int(np.convolve(padded, np.ones(2 * half + 1), mode="valid").argmax())
-
-    @property
-    def confidence(self) -> float:
-        return float(CONFIDENCES[self.best])
-
-    @property
-    def precision(self) -> float:
-        return _mean(self.precision_curve[:, self.best])
-
-    @property
-    def recall(self) -> float:
-        return _mean(self.recall_curve[:, self.best])
-
-    @property
-    def f1(self) -> float:
-        return _mean(self.f1_curve[:, self.best])
+    def fitness(self) -> float:
+        """mAP50-95, of boxes and masks or keypoints together where the task has these."""
+        return sum(each.map50_95 for each in self.accuracies.values())
 
     def summary(self) -> dict[str, float]:
-        """The figures of the whole split by name."""
-        names = ("map50_95", "map50", "map75", "precision", "recall", "f1", "confidence")
-        return {name: getattr(self, name) for name in names}
+        """The figures of boxes under their plain names, others as mask_… or pose_…, each kind at its own best
+        confidence; `confidence` is the boxes'."""
+        figures = {
+            f"{PREFIXES[kind]}{name}": value
+            for kind, each in self.accuracies.items()
+            for name, value in each.summary().items()
+        }
+        return {name: value for name, value in figures.items() if not name.endswith("_confidence")}
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        """The figures of each class that has labels, by class name."""
-        best = self.best
-        return {
-            self.names[label]: {
-                "objects": int(self.objects[row]),
-                "map50_95": float(self.ap[row].mean()),
-                "map50": float(self.ap[row, 0]),
-                "precision": float(self.precision_curve[row, best]),
-                "recall": float(self.recall_curve[row, best]),
-                "f1": float(self.f1_curve[row, best]),
+        result: dict[str, dict[str, float]] = {}
+        for kind, each in self.accuracies.items():
+            for label, figures in each.per_class().items():
+                row = result.setdefault(self.names[label], {})
+                row |= {name if name == "objects" else f"{PREFIXES[kind]}{name}": v for name, v in figures.items()}
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationMetrics:
+    """Of classify.
+
+    top1, top5: share of the images whose class is the most probable one, or among the five. confusion: (nc, nc)
+    counts of images, [predicted, true].
+    """
+
+    names: tuple[str, ...]
+    images: int
+    top1: float
+    top5: float
+    confusion: Indices
+
+    @property
+    def classes(self) -> Indices:
+        return np.flatnonzero(self.confusion.sum(axis=0))
+
+    @property
+    def objects(self) -> Indices:
+        return self.confusion.sum(axis=0)[self.classes]
+
+    @property
+    def fitness(self) -> float:
+        return (self.top1 + self.top5) / 2
+
+    def summary(self) -> dict[str, float]:
+        """Precision, recall and F1 are means of the classes that have images."""
+        rows = self.per_class().values()
+        means = {name: mean(np.array([row[name] for row in rows])) for name in ("precision", "recall", "f1")}
+        return {"top1": self.top1, "top5": self.top5, **means}
+
+    def per_class(self) -> dict[str, dict[str, float]]:
+        result = {}
+        predicted, true, right = self.confusion.sum(axis=1), self.confusion.sum(axis=0), self.confusion.diagonal()
+        for label in np.flatnonzero(true).tolist():
+            hits = float(right[label])
+            result[self.names[label]] = {
+                "objects": int(true[label]),
+                "precision": hits / max(float(predicted[label]), 1),
+                "recall": hits / float(true[label]),
+                "f1": 2 * hits / float(predicted[label] + true[label]),
             }
-            for row, label in enumerate(self.classes)
-        }
+        return result
 
 
 def measure(
-    found: Sequence[Detections], labels: Sequence[Labels], names: Sequence[str], max_det: int = 300
+    found: Sequence[Detections | Classification],
+    labels: Sequence[Labels],
+    names: Sequence[str],
+    max_det: int = 300,
+    task: Task = "detect",
+) -> Metrics:
+    """Compare what was found in each image with what is there. found[i], labels[i]: of the same image; classes
+    index into names. Other parameters as in `measure_detections`."""
+    if task == "classify":
+        return measure_classes([each for each in found if isinstance(each, Classification)], labels, names)
+    return measure_detections([each for each in found if isinstance(each, Detections)], labels, names, max_det, task)
+
+
+def measure_classes(
+    found: Sequence[Classification], labels: Sequence[Labels], names: Sequence[str]
+) -> ClassificationMetrics:
+    """labels: of each image its one class, as an object."""
+    true = np.array([int(truth.classes[0]) for truth in labels], np.int64)
+    # Where there are fewer than five classes, they are repeated.
+    best = np.array([np.resize(each.top(5), 5) for each in found], np.int64).reshape(-1, 5)
+    confusion = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(confusion, (best[:, 0], true), 1)
+    among = best == true[:, None]
+    return ClassificationMetrics(tuple(names), len(labels), mean(among[:, 0]), mean(among.any(axis=1)), confusion)
+
+
+def measure_detections(
+    found: Sequence[Detections],
+    labels: Sequence[Labels],
+    names: Sequence[str],
+    max_det: int = 300,
+    task: Task = "detect",
 ) -> DetectionMetrics:
-    """Compare what was found in each image with what is there.
-
-    found[i] and labels[i] belong to the same image; classes index into names.
-    max_det: detections of an image and class beyond the best so many don't count (COCO's own is 100).
-    """
-    images, nc = len(labels), len(names)
-    every = Detections.merge(found)
-    image = np.repeat(np.arange(images), [len(f) for f in found])
-    true_image = np.repeat(np.arange(images), [len(truth) for truth in labels])
-    true_class = np.concatenate([np.zeros(0, np.int64), *(truth.classes for truth in labels)])
-    true_boxes = np.concatenate([np.zeros((0, 4)), *(truth.boxes for truth in labels)], dtype=np.float64)
-
-    if max((len(f) for f in found), default=0) > max_det:
-        counted = rank_in_group(image * nc + every.classes, every.scores) < max_det
-        every, image = every[counted], image[counted]
-    boxes = every.boxes.astype(np.float64)
-    right = true_positives(
-        boxes, image * nc + every.classes, every.scores, true_boxes, true_image * nc + true_class, IOU_THRESHOLDS
+    """found: with the columns that the task has. max_det: detections of an image and class beyond the best so many
+    don't count (COCO's own is 100, for keypoints 20)."""
+    nc = len(names)
+    found = [
+        each if len(each) <= max_det else each[rank_in_group(each.classes, each.scores) < max_det] for each in found
+    ]
+    image = np.repeat(np.arange(len(found)), [len(each) for each in found])
+    true_image = np.repeat(np.arange(len(labels)), [len(truth) for truth in labels])
+    classes, true_classes = (
+        np.concatenate([np.zeros(0, np.int64), *(each.classes for each in images)]) for images in (found, labels)
     )
-
-    classes, objects = np.unique(true_class, return_counts=True)
-    order = np.lexsort((-every.scores, every.classes))
-    begin, end = (np.searchsorted(every.classes[order], classes, side) for side in ("left", "right"))
-    rows = [order[b:e] for b, e in zip(begin, end, strict=True)]
-    at_recall = np.zeros((len(classes), len(IOU_THRESHOLDS), len(RECALL_POINTS)))
-    precision, recall = np.zeros((2, len(classes), len(CONFIDENCES)))
-    for k, (row, positives) in enumerate(zip(rows, objects, strict=True)):
-        at_recall[k] = precision_at_recall(right[row], positives)
-        precision[k], recall[k] = _at_confidence(every.scores[row], right[row, 0], positives)
-    both = precision + recall
-    return DetectionMetrics(
-        names=tuple(names),
-        images=images,
-        classes=classes,
-        objects=objects,
-        ap=at_recall.mean(axis=2),
-        pr_curve=at_recall[:, 0],
-        precision_curve=precision,
-        recall_curve=recall,
-        f1_curve=np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0),
-        confusion=_confusion(every, image, true_boxes, true_class, true_image, nc),
-    )
+    scores = column(found, "scores", ())
+    principal, *others = KINDS[task]
+    near = similar_pairs(image, true_image, similarity(principal, found, labels), np.nextafter(CONFUSION_IOU, 1))
+    confusion = _confusion(near, scores, classes, true_classes, nc)
+    same = classes[near.found] == true_classes[near.true]
+    pairs = {principal: near.where(same & (near.similarity >= THRESHOLDS[0]))}
+    groups, true_groups = image * nc + classes, true_image * nc + true_classes
+    for kind in others:
+        pairs[kind] = similar_pairs(groups, true_groups, similarity(kind, found, labels), THRESHOLDS[0])
+    accuracies = {
+        kind: accuracy(each, groups, scores, classes, true_classes, _ignored(kind, labels))
+        for kind, each in pairs.items()
+    }
+    return DetectionMetrics(tuple(names), len(labels), accuracies, confusion)
 
 
-def precision_at_recall(right: Mask, positives: int) -> Floats:
-    """(n, t) hits by descending score → (t, 101) precision at each of RECALL_POINTS; 0 beyond the recall reached.
-
-    Interpolated as in PASCAL VOC 2010 and COCO: the best precision at this recall or a higher one. Precision
-    peaks and recall rises at hits only, so nothing else is looked at.
-    """
-    result = np.zeros((right.shape[1], len(RECALL_POINTS)))
-    for threshold, column in enumerate(right.T):
-        hits = np.flatnonzero(column)
-        nth = np.arange(1, len(hits) + 1)
-        envelope = np.maximum.accumulate((nth / (hits + 1))[::-1])[::-1]
-        reached = np.searchsorted(nth / positives, RECALL_POINTS, "left")
-        result[threshold] = np.append(envelope, 0.0)[reached]
-    return result
+def _ignored(kind: Kind, labels: Sequence[Labels]) -> Mask:
+    """(m,) objects that need not be found: of keypoints, as in COCO, those without a labelled one."""
+    if kind == "pose":
+        return (keypoints_column(labels)[..., 2] > 0).sum(axis=1) == 0
+    return np.zeros(sum(map(len, labels)), bool)
 
 
-def _at_confidence(scores: npt.NDArray[np.float32], right: Mask, positives: int) -> tuple[Floats, Floats]:
-    """Precision and recall of the detections that reach each of CONFIDENCES; scores descend."""
-    count = np.searchsorted(-scores, -CONFIDENCES, "right")
-    hits = np.concatenate([[0], np.cumsum(right)])[count]
-    return np.divide(hits, count, out=np.ones(len(count)), where=count > 0), hits / positives
-
-
-def _confusion(
-    every: Detections, image: Indices, true_boxes: Floats, true_class: Indices, true_image: Indices, nc: int
-) -> Indices:
-    sure = every.scores > CONFUSION_CONF
-    classes, boxes = every.classes[sure], every.boxes[sure].astype(np.float64)
-    found, true = one_to_one(boxes, image[sure], true_boxes, true_image, CONFUSION_IOU)
+def _confusion(near: Pairs, scores: Scores, classes: Indices, true_classes: Indices, nc: int) -> Indices:
+    sure = scores > CONFUSION_CONF
+    found, true = one_to_one(near.where(sure[near.found]))
+    sure[found] = False
     matrix = np.zeros((nc + 1, nc + 1), np.int64)
-    np.add.at(matrix, (classes[found], true_class[true]), 1)
-    np.add.at(matrix[:, nc], np.delete(classes, found), 1)
-    np.add.at(matrix[nc], np.delete(true_class, true), 1)
+    np.add.at(matrix, (classes[found], true_classes[true]), 1)
+    np.add.at(matrix[:, nc], classes[sure], 1)
+    np.add.at(matrix[nc], np.delete(true_classes, true), 1)
     return matrix
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if values.size else 0.0

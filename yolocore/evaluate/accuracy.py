@@ -1,0 +1,156 @@
+"""How well the objects of each class were found, for one kind of similarity: average precision and curves.
+
+AP equals pycocotools' to rounding. Precision, recall and F1 are stated at the confidence where the mean F1 is
+highest, which is where one would set the detector's threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from yolocore.evaluate.matching import Floats, Indices, Mask, Pairs, Scores, true_positives
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALL_POINTS = np.linspace(0, 1, 101)
+CONFIDENCES = np.linspace(0, 1, 1000)
+
+_SMOOTHING = 0.1  # share of the confidence axis over which the mean F1 is averaged before its peak is sought
+
+
+@dataclass(frozen=True, eq=False)
+class Accuracy:
+    """Arrays have a row for each of the k classes that have objects to be found.
+
+    classes: (k,) indices. objects: (k,) how many there are.
+    ap: (k, 10) average precision at each of THRESHOLDS.
+    pr_curve: (k, 101) precision at each of RECALL_POINTS, threshold 0.5.
+    precision_curve, recall_curve, f1_curve: (k, 1000) at each of CONFIDENCES, threshold 0.5.
+    """
+
+    classes: Indices
+    objects: Indices
+    ap: Floats
+    pr_curve: Floats
+    precision_curve: Floats
+    recall_curve: Floats
+    f1_curve: Floats
+
+    @property
+    def map50_95(self) -> float:
+        return mean(self.ap)
+
+    @property
+    def map50(self) -> float:
+        return mean(self.ap[:, 0])
+
+    @property
+    def map75(self) -> float:
+        return mean(self.ap[:, 5])
+
+    @property
+    def best(self) -> int:
+        """Index into CONFIDENCES where the mean F1, slightly smoothed, is highest."""
+        curve = self.f1_curve.mean(axis=0) if len(self.classes) else np.zeros(len(CONFIDENCES))
+        half = round(len(curve) * _SMOOTHING / 2)
+        padded = np.pad(curve, half, mode="edge")
+        return int(np.convolve(padded, np.ones(2 * half + 1), mode="valid").argmax())
+
+    @property
+    def confidence(self) -> float:
+        return float(CONFIDENCES[self.best])
+
+    @property
+    def precision(self) -> float:
+        return mean(self.precision_curve[:, self.best])
+
+    @property
+    def recall(self) -> float:
+        return mean(self.recall_curve[:, self.best])
+
+    @property
+    def f1(self) -> float:
+        return mean(self.f1_curve[:, self.best])
+
+    def summary(self) -> dict[str, float]:
+        """The figures of the whole split by name."""
+        names = ("map50_95", "map50", "map75", "precision", "recall", "f1", "confidence")
+        return {name: getattr(self, name) for name in names}
+
+    def per_class(self) -> dict[int, dict[str, float]]:
+        """The figures of each class that has objects, by its index."""
+        best = self.best
+        return {
+            label: {
+                "objects": int(self.objects[row]),
+                "map50_95": float(self.ap[row].mean()),
+                "map50": float(self.ap[row, 0]),
+                "precision": float(self.precision_curve[row, best]),
+                "recall": float(self.recall_curve[row, best]),
+                "f1": float(self.f1_curve[row, best]),
+            }
+            for row, label in enumerate(self.classes.tolist())
+        }
+
+
+def accuracy(
+    pairs: Pairs, groups: Indices, scores: Scores, labels: Indices, true_labels: Indices, ignored: Mask
+) -> Accuracy:
+    """pairs: detections and objects of the same image and class, alike by THRESHOLDS[0] or more.
+
+    groups, scores, labels: (n,) of the detections: image and class, score, class. true_labels, ignored: (m,) of
+    the objects: class, and whether it need not be found.
+    """
+    right, void = true_positives(pairs, groups, scores, ignored, THRESHOLDS)
+    classes, objects = np.unique(true_labels[~ignored], return_counts=True)
+    order = np.argsort(-scores, kind="stable")
+    # Sorting short integers is many times faster.
+    order = order[np.argsort(labels[order].astype(np.min_scalar_type(labels.max(initial=0))), kind="stable")]
+    scores, right, void, labels = scores[order], right[order], void[order], labels[order]
+    begin, end = (np.searchsorted(labels, classes, side) for side in ("left", "right"))
+    at_recall = np.zeros((len(classes), len(THRESHOLDS), len(RECALL_POINTS)))
+    precision, recall = np.zeros((2, len(classes), len(CONFIDENCES)))
+    for k, (b, e, positives) in enumerate(zip(begin, end, objects, strict=True)):
+        at_recall[k] = precision_at_recall(right[b:e], void[b:e], positives)
+        precision[k], recall[k] = _at_confidence(scores[b:e], right[b:e, 0], void[b:e, 0], positives)
+    both = precision + recall
+    return Accuracy(
+        classes=classes,
+        objects=objects,
+        ap=at_recall.mean(axis=2),
+        pr_curve=at_recall[:, 0],
+        precision_curve=precision,
+        recall_curve=recall,
+        f1_curve=np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0),
+    )
+
+
+def precision_at_recall(right: Mask, void: Mask, positives: int) -> Floats:
+    """(n, t) hits, and what doesn't count, by descending score → (t, 101) precision at each of RECALL_POINTS.
+
+    0 beyond the recall reached. Interpolated as in PASCAL VOC 2010 and COCO: the best precision at this recall
+    or a higher one. Precision peaks and recall rises at hits only, so nothing else is looked at.
+    """
+    result = np.zeros((right.shape[1], len(RECALL_POINTS)))
+    uncounted = np.cumsum(void, axis=0) if void.any() else None
+    for threshold, column in enumerate(right.T):
+        hits = np.flatnonzero(column)
+        nth = np.arange(1, len(hits) + 1)
+        place = hits + 1 if uncounted is None else hits + 1 - uncounted[hits, threshold]
+        envelope = np.maximum.accumulate((nth / place)[::-1])[::-1]
+        reached = np.searchsorted(nth / positives, RECALL_POINTS, "left")
+        result[threshold] = np.append(envelope, 0.0)[reached]
+    return result
+
+
+def mean(values: Floats) -> float:
+    """0 of nothing."""
+    return float(values.mean()) if values.size else 0.0
+
+
+def _at_confidence(scores: Scores, right: Mask, void: Mask, positives: int) -> tuple[Floats, Floats]:
+    """Precision and recall of the detections that reach each of CONFIDENCES; scores descend."""
+    reaching = np.searchsorted(-scores, -CONFIDENCES, "right")
+    hits, count = (np.concatenate([[0], np.cumsum(each)])[reaching] for each in (right, ~void))
+    return np.divide(hits, count, out=np.ones(len(count)), where=count > 0), hits / positives
