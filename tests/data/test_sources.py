@@ -220,9 +220,10 @@ def coco_folder(tmp_path, jpeg):
         (("annotations/instances_train2017.json", "annotations/instances_val2017.json"), ("train2017", "val2017")),
         (("annotations/instances_train.json", "annotations/instances_val.json"), ("images/train", "images/val")),
         (("train/_annotations.coco.json", "valid/_annotations.coco.json"), ("train", "valid")),
+        (("annotations/person_keypoints_train.json", "annotations/person_keypoints_val.json"), ("train", "val")),
         (("train.json", "val.json"), ("images", "images")),
     ],
-    ids=["as published", "images in folders", "as one exporter writes it", "images in one folder"],
+    ids=["as published", "images in folders", "as one exporter writes it", "keypoints", "images in one folder"],
 )
 def test_coco_layouts(coco_folder, files, images):
     rows = [{"category_id": 3, "bbox": [15, 10, 30, 20]}]
@@ -230,6 +231,8 @@ def test_coco_layouts(coco_folder, files, images):
         {files[0]: coco(["a.jpg"], rows), files[1]: coco(["b.jpg"], rows)},
         (f"{images[0]}/a.jpg", f"{images[1]}/b.jpg"),
     )
+    if "annotations" in files[0]:
+        (root / "annotations" / "captions_train.json").write_text("{}")  # of no use here, and no obstacle
     source = open_source(root)
     assert source.legend.names == ("cat", "dog")
     assert by_split(source) == {"train": ["a.jpg"], "val": ["b.jpg"]}
@@ -384,6 +387,12 @@ def test_class_folders(class_folders, images, splits):
 def test_folders_that_are_no_classes(class_folders, images):
     with pytest.raises(DataError, match=r"no dataset of a known form; looked for .*; folders: folders of images"):
         open_source(class_folders(*images))
+
+
+def test_a_class_may_be_called_train(class_folders):
+    source = open_source(class_folders("train/a.jpg", "car/b.jpg"))
+    assert source.legend.names == ("car", "train")
+    assert by_split(source) == {None: ["car/b.jpg", "train/a.jpg"]}
 
 
 def test_one_class_is_nothing_to_tell_apart(class_folders):

@@ -64,7 +64,8 @@ class Dataset:
         self.path = path
         self.legend = legend
         self._openers = dict(splits)
-        self._known = tuple(annotations), digest
+        self._annotations = tuple(annotations)
+        self._digest = digest
         self._opened: dict[str, Split] = {}
 
     @property
@@ -88,12 +89,12 @@ class Dataset:
     @property
     def annotations(self) -> tuple[str, ...]:
         """Kinds of labels that any object has, of boxes, polygons, keypoints and corners; or classes alone."""
-        return self._known[0]
+        return self._annotations
 
     @property
     def digest(self) -> str:
         """'sha256:…' over the legend and the splits' digests."""
-        return self._known[1]
+        return self._digest
 
     def split(self, name: str) -> Split:
         """Raises DataError for a name that the dataset does not have."""

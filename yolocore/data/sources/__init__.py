@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from yolocore.data.sources.base import Sample, Source, assign_splits
+from yolocore.data.sources.base import IGNORED, Sample, Source, assign_splits
 from yolocore.data.sources.coco import CocoSource, coco_files
 from yolocore.data.sources.folders import FolderSource, are_class_folders
 from yolocore.data.sources.voc import VocSource
@@ -17,7 +17,6 @@ from yolocore.errors import DataError
 
 __all__ = ["FORMS", "PLAIN", "Sample", "Source", "assign_splits", "open_source"]
 
-_IGNORED = (".", "__MACOSX")  # beginnings of names that archivers add
 _DESCRIPTIONS = ("dataset", "data")
 _LOOKED_FOR = {
     "yolo": "a yaml file with names (or images/, labels/ and classes.txt)",
@@ -35,7 +34,7 @@ def open_source(path: Path, among: Sequence[str] = FORMS) -> Source:
     A folder that holds a single folder and nothing else, as archives often do, stands for that one.
     Raises DataError for a folder that is of no form, or of several.
     """
-    while path.is_dir() and len(inside := [p for p in path.iterdir() if not p.name.startswith(_IGNORED)]) == 1:
+    while path.is_dir() and len(inside := [p for p in path.iterdir() if not p.name.startswith(IGNORED)]) == 1:
         if not inside[0].is_dir():
             break
         path = inside[0]

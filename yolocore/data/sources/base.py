@@ -25,6 +25,7 @@ SPLIT_ALIASES = {
     "test": TEST,
     "testing": TEST,
 }
+IGNORED = (".", "__MACOSX")  # beginnings of names that archivers and tools add
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ _IN_SPLIT_FOLDER = "_annotations.coco.json"
 
 
 def coco_files(root: Path) -> list[Path]:
-    """The JSON files of a folder that may hold objects, sorted."""
+    """The JSON files of a folder that may hold objects, sorted; of those that COCO publishes, one kind alone."""
     found = [*root.glob("*.json"), *root.glob("annotations/*.json"), *root.glob(f"*/{_IN_SPLIT_FOLDER}")]
-    objects = [path for path in found if path.name.startswith("instances_")]
-    return sorted(objects or found)
+    published = [[path for path in found if path.name.startswith(kind)] for kind in ("instances_", "person_keypoints_")]
+    return sorted(published[0] or published[1] or found)
 
 
 class CocoSource:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from yolocore.data.images import is_image
 from yolocore.data.labels import Instance, Problem, whole_image
 from yolocore.data.legend import Legend
-from yolocore.data.sources.base import SPLIT_ALIASES, Sample, find_images, relative_names
+from yolocore.data.sources.base import IGNORED, SPLIT_ALIASES, Sample, find_images, relative_names
 from yolocore.errors import DataError
 
 
@@ -25,7 +26,7 @@ class FolderSource:
             (
                 Sample(name, image, split)
                 for folder, split in _split_folders(root).items()
-                for images in _class_folders(folder).values()
+                for images in map(find_images, _folders(folder))
                 for name, image in zip(relative_names(images, folder), images, strict=True)
             ),
             key=lambda s: (s.split or "", s.name),
@@ -43,24 +44,19 @@ class FolderSource:
 
 def are_class_folders(root: Path) -> bool:
     """Whether a folder looks like class folders: two classes at least, and an image in each one's folders."""
-    images: dict[str, bool] = {}
-    for folder in _split_folders(root):
-        for name, found in _class_folders(folder).items():
-            images[name] = images.get(name, False) or bool(found)
-    return len(images) > 1 and all(images.values())
+    folders = [path for folder in _split_folders(root) for path in _folders(folder)]
+    with_images = {path.name for path in folders if any(map(is_image, path.rglob("*")))}
+    return len(with_images) > 1 and with_images == {path.name for path in folders}
 
 
 def _split_folders(root: Path) -> dict[Path, str | None]:
-    """The folder of each split; the root itself, of no split, where none has a split's name."""
-    return {path: SPLIT_ALIASES[path.name] for path in _folders(root) if path.name in SPLIT_ALIASES} or {root: None}
-
-
-def _class_folders(folder: Path) -> dict[str, list[Path]]:
-    return {path.name: find_images(path) for path in _folders(folder)}
+    """The folder of each split, which holds folders in turn; where there is none the root itself, of no split."""
+    named = [path for path in _folders(root) if path.name in SPLIT_ALIASES and _folders(path)]
+    return {path: SPLIT_ALIASES[path.name] for path in named} or {root: None}
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(IGNORED))
 
 
 def _class_of(sample: Sample) -> str:
