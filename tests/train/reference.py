@@ -117,11 +117,11 @@ def sides_of(box, cell):
 
 
 def rotated_sides_of(box, cell, predicted):
-    """Of whichever of the rectangle's two forms is turned less from the predicted one."""
+    """Of whichever of the rectangle's forms is turned least from the predicted one."""
     x, y, stride = cell
     cx, cy, w, h, angle = box
-    if abs(math.sin(predicted - angle)) > math.sqrt(0.5):
-        w, h, angle = h, w, angle + math.pi / 2
+    forms = [(angle + k * math.pi / 2, *((h, w) if k % 2 else (w, h))) for k in range(-4, 5)]
+    angle, w, h = min(forms, key=lambda form: abs(form[0] - predicted))
     along = (x - cx) * math.cos(angle) + (y - cy) * math.sin(angle)
     across = (y - cy) * math.cos(angle) - (x - cx) * math.sin(angle)
     return np.array([w / 2 + along, h / 2 + across, w / 2 - along, h / 2 - across]) / stride

@@ -55,8 +55,12 @@ class Targets:
     @classmethod
     def of(cls, batch: Batch, device: torch.device) -> Targets:
         """The objects of a loader's batch, on a device."""
-        columns: dict[str, Any] = {field.name: getattr(batch, field.name) for field in fields(cls)}
-        return cls(**{n: None if c is None else torch.from_numpy(c).to(device) for n, c in columns.items()})
+
+        def moved(name: str) -> Any:
+            column = getattr(batch, name)
+            return None if column is None else torch.from_numpy(column).to(device)
+
+        return cls(*(moved(field.name) for field in fields(cls)))
 
 
 @dataclass(frozen=True)

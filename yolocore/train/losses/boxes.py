@@ -33,14 +33,16 @@ def rotated_losses(
 
     angles: (p,) predicted. truth: (p, 5) x y w h angle.
     The distances are those along the axes of the true box, which is what decoding needs to give that box
-    back once the angle is right. A rectangle has two forms, turned by a quarter, with width and height
-    exchanged. The overlap is the same for both, so the cell is taught the one that it is nearer to.
+    back once the angle is right. A rectangle turned by quarters, with width and height exchanged for the odd
+    ones, is the same rectangle. The overlap does not tell these forms apart, and a cell is taught the one that
+    it is nearest to.
     """
     overlap = prob_iou(decode_rotated(distances.T, angles[None], centres, strides).T, truth)
     x, y, width, height, angle = truth.unbind(1)
-    swap = torch.sin(angles.detach() - angle).abs() > math.sqrt(0.5)
-    angle = angle + swap * (math.pi / 2)
-    width, height = torch.where(swap, height, width), torch.where(swap, width, height)
+    quarters = ((angles.detach() - angle) / (math.pi / 2)).round()
+    odd = quarters % 2 == 1
+    angle = angle + quarters * (math.pi / 2)
+    width, height = torch.where(odd, height, width), torch.where(odd, width, height)
     along, across = turned(centres[0] - x, centres[1] - y, -angle)
     sides = torch.stack((width / 2 + along, height / 2 + across, width / 2 - along, height / 2 - across), 1)
     return ((1 - overlap) * score).sum(), _distance_loss(distances, sides, strides, score)
