@@ -107,21 +107,19 @@ class Labels:
     def from_json(cls, content: bytes | memoryview) -> Labels:
         """Read what `labels_json` wrote."""
         objects = json.loads(bytes(content))["objects"]
-        outlines = [o.get("polygons", ()) for o in objects]
-        keypoints = [o.get("keypoints", ()) for o in objects]
-        corners = [o["corners"] for o in objects if "corners" in o]
-        count = max(map(len, keypoints), default=0)
-        return cls(
-            np.array([o["class"] for o in objects], np.int64),
-            np.array([o["box"] for o in objects], np.float32).reshape(-1, 4),
-            tuple(tuple(np.array(part, np.float32).reshape(-1, 2) for part in parts) for parts in outlines)
-            if any(outlines)
-            else None,
-            np.array([row or [0] * count for row in keypoints], np.float32).reshape(len(objects), -1, 3)
-            if count
-            else None,
-            np.array(corners, np.float32).reshape(-1, 4, 2) if objects and len(corners) == len(objects) else None,
-        )
+        classes = np.array([o["class"] for o in objects], np.int64)
+        boxes = np.array([o["box"] for o in objects], np.float32).reshape(-1, 4)
+        polygons = keypoints = corners = None
+        if any("polygons" in o for o in objects):
+            polygons = tuple(
+                tuple(np.array(part, np.float32).reshape(-1, 2) for part in o.get("polygons", ())) for o in objects
+            )
+        if count := max((len(o.get("keypoints", ())) for o in objects), default=0):
+            rows = [o.get("keypoints") or [0] * count for o in objects]
+            keypoints = np.array(rows, np.float32).reshape(len(objects), -1, 3)
+        if objects and all("corners" in o for o in objects):
+            corners = np.array([o["corners"] for o in objects], np.float32).reshape(-1, 4, 2)
+        return cls(classes, boxes, polygons, keypoints, corners)
 
     def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Labels:
         """The objects of these rows: indices, or a mask (n,)."""
