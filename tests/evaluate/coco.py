@@ -5,13 +5,13 @@ import io
 from dataclasses import replace
 
 import numpy as np
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from yolocore.boxes import area, xyxy_to_xywh
 from yolocore.data.labels import Labels
 from yolocore.detections import Detections
+from yolocore.evaluate.coco import rle
 from yolocore.masks import rasterize
 from yolocore.rotated import paired_iou, to_corners
 
@@ -88,8 +88,8 @@ def xywh(box):
 
 
 def runs(masks):
-    """The one mask as pycocotools encodes it."""
-    return coco_mask.encode(np.asfortranarray(masks.dense()[0].astype(np.uint8)))
+    """The one mask as COCO has it; `test_coco` holds this form to pycocotools' own."""
+    return rle(masks.crops[0], tuple(masks.corners[0].tolist()), masks.shape)
 
 
 def random_split(seed, images, classes, objects, noise=0.2, grid=None):

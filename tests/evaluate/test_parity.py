@@ -1,32 +1,49 @@
 """The whole of detection against another program's: public weights on the real images that it was run on."""
 
-import json
-
 import numpy as np
 import pytest
 
 from tests.evaluate.coco import coco_ap
+from tests.evaluate.recorded import open_split, read_detections
 from yolocore.boxes import iou_matrix
 from yolocore.config import ValConfig
-from yolocore.data import open_dataset
-from yolocore.detections import Detections
-from yolocore.evaluate import detect_split
+from yolocore.evaluate import detect_split, measure_detections
 from yolocore.runtimes.detector import open_detector
+
+NAMES = [str(label) for label in range(80)]
+
+
+@pytest.mark.parametrize("max_det", [300, 100])
+def test_ap_of_recorded_boxes_equals_pycocotools(shared, tmp_path, max_det):
+    split = open_split(shared, tmp_path, "detect")
+    labels = [split.labels(index) for index in range(len(split))]
+    found = read_detections(shared / "facts/reference/detect_coco_train_detections.json", split)
+    metrics = measure_detections(found, labels, NAMES, max_det)
+    expected = coco_ap(found, labels, 80, max_det)
+    np.testing.assert_allclose(metrics.principal.ap, expected[metrics.classes], atol=1e-6)
+    assert metrics.map50_95 == pytest.approx(0.528, abs=5e-4)
+
+
+@pytest.mark.slow
+def test_ap_of_recorded_masks_equals_pycocotools(shared, tmp_path):
+    split = open_split(shared, tmp_path, "segment")
+    labels = [split.labels(index) for index in range(len(split))]
+    found = read_detections(shared / "facts/reference/segment_coco_train_detections.json", split)
+    metrics = measure_detections(found, labels, NAMES, task="segment")
+    for kind, reference in (("box", "bbox"), ("mask", "segm")):
+        accuracy = metrics.accuracies[kind]
+        expected = coco_ap(found, labels, 80, kind=reference)
+        np.testing.assert_allclose(accuracy.ap, expected[accuracy.classes], atol=1e-6)
 
 
 @pytest.mark.slow
 def test_public_weights_are_as_good_as_recorded(shared, tmp_path):
     """128 COCO images in rectangular batches of one, as they were recorded."""
-    (tmp_path / "images").symlink_to(shared / "data/coco/images")
-    (tmp_path / "labels").symlink_to(shared / "data/coco/labels-detect")
-    (tmp_path / "dataset.yaml").write_text(
-        f"path: {tmp_path}\ntrain: images\nval: images\n" + (shared / "data/coco/names.yaml").read_text()
-    )
-    split = open_dataset(tmp_path / "dataset.yaml").split("val")
+    split = open_split(shared, tmp_path, "detect")
     labels = [split.labels(index) for index in range(len(split))]
     detector = open_detector(str(shared / "data/weights/yolo11n.pt"), "cpu")
     found = detect_split(detector, split, ValConfig(batch=1))
-    recorded = read_detections(shared / "facts/reference/detect_coco_train_detections.json", split.names)
+    recorded = read_detections(shared / "facts/reference/detect_coco_train_detections.json", split)
 
     ours, theirs = (coco_ap(each, labels, 80) for each in (found, recorded))
     assert ours[ours > -1].mean() == pytest.approx(theirs[theirs > -1].mean(), abs=0.003)
@@ -38,13 +55,3 @@ def test_public_weights_are_as_good_as_recorded(shared, tmp_path):
         overlap = iou_matrix(mine.boxes, sure.boxes) * (mine.classes[:, None] == sure.classes)
         assert (overlap.max(axis=0) > 0.99).all()
         np.testing.assert_allclose(mine.scores[overlap.argmax(axis=0)], sure.scores, atol=0.005)
-
-
-def read_detections(path, names):
-    """COCO results as `Detections` in the order of the names."""
-    rows = {name: [] for name in names}
-    for row in json.loads(path.read_text()):
-        x, y, width, height = row["bbox"]
-        rows[row["file_name"]].append((x, y, x + width, y + height, row["score"], row["category_id"] - 1))
-    columns = [np.array(of_image, np.float32).reshape(-1, 6) for of_image in rows.values()]
-    return [Detections(each[:, :4], each[:, 4], each[:, 5].astype(np.int64)) for each in columns]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.evaluate.coco import random_split, with_masks
-from tests.evaluate.test_loop import SIZES, Pictures
+from tests.evaluate.test_loop import SIZES, Labelled, Pictures, corners_of
 from yolocore.detections import Classification, Detections
 from yolocore.evaluate import measure
 from yolocore.evaluate.pictures import draw_predictions
@@ -71,23 +71,11 @@ def test_predictions_are_drawn_beside_the_labels(tmp_path, count):
     assert 200 * rows < image.shape[0] <= 430 * rows
 
 
-def corners(boxes):
-    return boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
-
-
-class Outlined(Pictures):
-    """Labels of every kind at once."""
-
-    def labels(self, index):
-        plain = super().labels(index)
-        edges = corners(plain.boxes)
-        points = np.concatenate([edges, np.full((len(plain), 4, 1), 2, np.float32)], axis=2)
-        return replace(plain, polygons=tuple((each,) for each in edges), keypoints=points, corners=edges)
-
-
 ADDED = {
-    "masks": lambda boxes, size: {"masks": rasterize([(each,) for each in corners(boxes)], size)},
-    "keypoints": lambda boxes, size: {"keypoints": np.concatenate([corners(boxes), np.ones((2, 4, 1), np.float32)], 2)},
+    "masks": lambda boxes, size: {"masks": rasterize([(each,) for each in corners_of(boxes)], size)},
+    "keypoints": lambda boxes, size: {
+        "keypoints": np.concatenate([corners_of(boxes), np.ones((2, 4, 1), np.float32)], 2)
+    },
     "rotated": lambda boxes, size: {
         "rotated": np.column_stack([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2], [0.5, 0]]).astype(
             np.float32
@@ -98,7 +86,7 @@ ADDED = {
 
 @pytest.mark.parametrize("column", ADDED)
 def test_what_each_task_finds_is_drawn(tmp_path, column):
-    split = Outlined(SIZES)
+    split = Labelled(SIZES)
     plain = boxes_found(split)
     more = [replace(each, **ADDED[column](each.boxes, tuple(size))) for each, size in zip(plain, SIZES, strict=True)]
     pictures = []
@@ -115,7 +103,7 @@ def test_a_small_mask_lies_where_the_large_one_does(tmp_path):
     for side in (100, 1000):
         split = Pictures([(side, side)])
         (found,) = boxes_found(split)
-        found = replace(found, masks=rasterize([(each,) for each in corners(found.boxes)], (side, side)))
+        found = replace(found, masks=rasterize([(each,) for each in corners_of(found.boxes)], (side, side)))
         draw_predictions(split, [found], ["red", "green"], tmp_path / "one.png", 1)
         image = cv2.imread(str(tmp_path / "one.png"))[22 : 22 + 392, 404 : 404 + 392]
         x1, y1, x2, y2 = (np.array(split.box(0)) * 392 / side).round().astype(int)

@@ -25,7 +25,8 @@ class Metrics(Protocol):
     """What every task's figures are.
 
     names: all class names. images: number. classes: (k,) indices of those that have labels. objects: (k,) how many
-    (classify: images). confusion: counts, [predicted, true]. fitness: the one number that says which of two models is better.
+    (classify: images). confusion: counts, [predicted, true]. fitness: the one number that says which of two models
+    is better.
     """
 
     @property
