@@ -10,7 +10,9 @@ from yolocore.data.dataset import Split
 from yolocore.data.pictures import draw_statistics
 from yolocore.data.subset import subset
 from yolocore.errors import DataError, UsageError
-from yolocore.evaluate import evaluate
+from yolocore.evaluate import detect_split, known_labels, measure
+from yolocore.evaluate.pictures import draw_predictions
+from yolocore.evaluate.plots import draw_metrics
 from yolocore.model.device import select_device
 from yolocore.modes.inputs import TrainInputs, model_digest
 from yolocore.modes.step import Step
@@ -19,11 +21,11 @@ from yolocore.records import TrainRecord
 from yolocore.runtimes.detector import engine_versions, open_detector
 from yolocore.train.group import join, own_device
 from yolocore.train.loop import BEST, LAST, PICTURE, STATE, TABLE, Trainer
-from yolocore.train.process import deterministic, memory_errors
+from yolocore.train.process import deterministic, memory_errors, reused_memory
 from yolocore.train.start import check_labels, choose_origin, start_from
 from yolocore.train.views import draw_curves
 
-CURVES, LABELS = "results.png", "labels.jpg"
+CURVES, LABELS, PREDICTIONS = "results.png", "labels.png", "val_predictions.jpg"
 
 
 def train(config: TrainConfig, inputs: TrainInputs, out: Path, listener: Listener = SILENT) -> TrainRecord:
@@ -34,17 +36,27 @@ def train(config: TrainConfig, inputs: TrainInputs, out: Path, listener: Listene
     a device that is not there and a batch that does not fit in memory; DataError, ModelError and StorageError;
     RefusedError when the loss diverges.
     """
+    model = model_digest(inputs.model)
     dataset = open_dataset(inputs.data)
     origin = choose_origin(inputs.model, config)
     check_labels(dataset, origin)
     images, val_images = _images(dataset, "train", config), _images(dataset, "val", config)
     device = own_device(select_device(config.device))
-    with join(device) as group, deterministic(), memory_errors(config):
+    with join(device) as group, deterministic(), reused_memory(), memory_errors(config):
 
         def trainer(work: Path, listener: Listener) -> Trainer:
-            model, meta = start_from(origin, dataset, config, listener)
+            network, meta = start_from(origin, dataset, config, listener)
             return Trainer(
-                model, meta, images, val_images, config, device, work, listener, flip_idx=dataset.flip_idx, group=group
+                network,
+                meta,
+                images,
+                val_images,
+                config,
+                device,
+                work,
+                listener,
+                flip_idx=dataset.flip_idx,
+                group=group,
             )
 
         if not group.first:  # whether there is work, and what came of it, the first one says
@@ -52,23 +64,30 @@ def train(config: TrainConfig, inputs: TrainInputs, out: Path, listener: Listene
                 trainer(out, SILENT).run()
             return TrainRecord.model_validate_json(group.share(""))
 
-        digests = {"model": model_digest(inputs.model), "data": dataset.digest}
+        digests = {"model": model, "data": dataset.digest}
         with Step(TrainRecord, config, digests, out, resumable=True, resume=config.resume) as step:
             group.share(step.finished is None)
-            record = step.finished or _lead(trainer(step.work, listener), step, val_images, config, listener)
+            record = step.finished or _lead(trainer(step.work, listener), step, dataset, val_images, config, listener)
             group.share(record.to_json())
             return record
 
 
 def _lead(
-    trainer: Trainer, step: Step[TrainRecord], val_images: Split, config: TrainConfig, listener: Listener
+    trainer: Trainer,
+    step: Step[TrainRecord],
+    dataset: Dataset,
+    val_images: Split,
+    config: TrainConfig,
+    listener: Listener,
 ) -> TrainRecord:
     """Train, measure and publish."""
     work, images, meta = step.work, trainer.images, trainer.meta
-    labels = [images.labels(index) for index in range(len(images))]
-    draw_statistics(labels, images.sizes, meta.names, work / LABELS)
     trainer.run()
-    metrics = evaluate(open_detector(str(work / BEST), config.device), val_images, ValConfig(), listener)
+    judged = ValConfig()
+    found = detect_split(open_detector(str(work / BEST), config.device), val_images, judged, listener)
+    metrics = measure(found, known_labels(val_images, meta.names), meta.names, judged.max_det, meta.task)
+    draw_statistics(dataset, work / LABELS)
+    draw_predictions(val_images, found, meta.names, work / PREDICTIONS)
     state = trainer.state
     draw_curves(state.rows, meta.task, work / CURVES)
     (work / STATE).unlink()
@@ -76,7 +95,7 @@ def _lead(
     return step.publish(
         metrics=metrics.summary(),
         artifacts={"best": BEST, "last": LAST},
-        views=[TABLE, CURVES, LABELS, *pictures],
+        views=[TABLE, CURVES, LABELS, PREDICTIONS, *pictures, *draw_metrics(metrics, work)],
         versions=engine_versions(BEST),
         timings={"images_per_second": len(images) * len(state.rows) / state.seconds},
         epochs=state.epoch,
