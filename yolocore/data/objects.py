@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from yolocore.boxes import area, clip
+from yolocore.boxes import Boxes, area, clip
 from yolocore.data.geometry import Array, Shape, project, project_boxes
 from yolocore.data.labels import Labels
 from yolocore.data.outlines import Outlines
@@ -31,7 +31,7 @@ class Objects:
     """n objects, in pixels of the picture that they are in.
 
     classes: (n,) int64. boxes: (n, 4) xyxy, upright. Beside them what the task needs, else None:
-    outlines (segment); depth (segment): (n,), objects of less depth hide those behind them;
+    outlines (segment); depth (segment): (n,), objects of less depth hide those behind them, their visible areas;
     keypoints (pose): (n, K, 3) x y visibility; corners (obb): (n, 4, 2) of the rotated boxes.
     """
 
@@ -97,7 +97,7 @@ class Objects:
         """
         if self.outlines is not None:
             outlines = self.outlines.moved(matrices)
-            return replace(self, outlines=outlines, boxes=outlines.bounds(len(self)), depth=outlines.areas(len(self)))
+            return replace(self, outlines=outlines, boxes=outlines.bounds(len(self)))
         if self.corners is not None:
             corners = project(self.corners, matrices)
             return replace(self, corners=corners, boxes=np.concatenate((corners.min(1), corners.max(1)), 1))
@@ -116,21 +116,24 @@ class Objects:
         Boxes are cut at its border, keypoints outside are no longer labelled; rotated boxes stay whole, since what
         is left of one is none.
         """
-        whole = area(self.boxes)
-        outlines, keypoints = self.outlines, self.keypoints
-        if outlines is None:
-            boxes, share = clip(self.boxes, shape), MIN_AREA_SHARE
-        else:
-            outlines = outlines.clipped(shape)
-            boxes, share = outlines.bounds(len(self)), MIN_AREA_SHARE_OUTLINED
+        if self.outlines is not None:
+            return self._visible_outlines(self.outlines, shape)
+        boxes, keypoints = clip(self.boxes, shape), self.keypoints
         if keypoints is not None:
             places = keypoints[..., :2]
             inside = np.logical_and(places >= 0, places < shape[::-1]).all(-1, keepdims=True)
             keypoints = keypoints * inside
-        sides = boxes[:, 2:] - boxes[:, :2]
-        shorter, longer = sides.min(1), sides.max(1)
-        keep = (shorter > MIN_SIDE) & (shorter * longer > share * whole) & (longer < MAX_ASPECT * shorter)
-        return replace(self, boxes=boxes, outlines=outlines, keypoints=keypoints).take(keep)
+        keep = _recognisable(boxes, area(self.boxes), MIN_AREA_SHARE)
+        return replace(self, boxes=boxes, keypoints=keypoints).take(keep)
+
+    def _visible_outlines(self, outlines: Outlines, shape: Shape) -> Objects:
+        # Most objects of a mosaic lie outside; their points are not worth cutting.
+        near = area(clip(self.boxes, shape)) > 0
+        count = int(near.sum())
+        outlines = outlines.take(near).clipped(shape)
+        boxes = outlines.bounds(count)
+        keep = _recognisable(boxes, area(self.boxes[near]), MIN_AREA_SHARE_OUTLINED)
+        return Objects(self.classes[near], boxes, outlines, outlines.areas(count)).take(keep)
 
     def paint(self, out: npt.NDArray[np.int16]) -> None:
         """Paint outlines into an empty mask (height / 4, width / 4): 1 + the row of each object, the nearest last."""
@@ -142,6 +145,13 @@ class Objects:
         for row in np.argsort(-self.depth, kind="stable").tolist():
             (x, y), crop = corners[row], masks.crops[row]
             out[y : y + crop.shape[0], x : x + crop.shape[1]][crop] = row + 1
+
+
+def _recognisable(visible: Boxes, whole: Boxes, share: float) -> npt.NDArray[np.bool_]:
+    """Which boxes (n, 4), cut at the border, still show their object; whole: (n,) areas before."""
+    sides = visible[:, 2:] - visible[:, :2]
+    shorter, longer = sides.min(1), sides.max(1)
+    return (shorter > MIN_SIDE) & (shorter * longer > share * whole) & (longer < MAX_ASPECT * shorter)
 
 
 def _stacked(columns: Sequence[npt.NDArray[np.floating] | None]) -> npt.NDArray[np.floating] | None:
