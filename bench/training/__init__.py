@@ -3,7 +3,9 @@
     python -m bench training --peer /path/to/python --data FOLDER --trained best.pt
     python -m bench training --accuracy --peer … --data … --starts yolo11n.pt yolo11n --work DIR
 
-Without --peer, this project's own figures. The peer's Python is any that can `import ultralytics`.
+Without --peer, this project's own figures. The peer's Python is any that can `import ultralytics`. With
+--device cuda, batches of 64 at 640 × 640, with the GPU memory that they need and the share of the time in which
+training waits for data; no figures of a GPU have been taken yet.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -69,12 +72,13 @@ def speed(sides: Sequence[Side], job: Job, rounds: int, work: Path) -> None:
     paces: dict[str, list[Pace]] = {side.name: [] for side in sides}
 
     def turn(side: Side, number: int) -> dict[str, float]:
-        folder = work / "speed" / f"{side.name}-{job.imgsz}-{number}"
+        folder = work / "speed" / side.name
+        shutil.rmtree(folder, ignore_errors=True)  # each turn is a training of its own
         pace = side.train(replace(job, seed=number), folder)
         paces[side.name].append(pace)
-        return {"images/s, training": pace.training, "images/s, with validation": pace.validated}
+        return {"training": pace.training, "and validation": pace.validated}
 
-    title = f"training, {job.imgsz} × {job.imgsz}, batch {job.batch}, {job.device}, {job.threads} threads"
+    title = f"training, {job.imgsz} × {job.imgsz}, batch {job.batch}, {job.device}, {job.threads} threads (images/s)"
     compare_rates(title, {side.name: partial(turn, side) for side in sides}, rounds)
     for name, found in paces.items():
         waits = ", ".join(f"{pace.waited:.1%}" for pace in found)
@@ -91,7 +95,7 @@ def loading(sides: Sequence[Side], job: Job, rounds: int) -> None:
 
     def turn(load: Callable[[Job, int], tuple[float, float]], workers: int, number: int) -> dict[str, float]:
         first, later = load(job, workers)
-        return {"images/s, first epoch": first, "images/s, later": later}
+        return {"first epoch": first, "later": later}
 
     for workers in (0, 2):
         contestants = {}
@@ -99,14 +103,15 @@ def loading(sides: Sequence[Side], job: Job, rounds: int) -> None:
             contestants[side.name] = partial(turn, side.loading, workers)
             if isinstance(side, Peer):
                 contestants[f"{side.name}, cache=ram"] = partial(turn, partial(side.loading, cache="ram"), workers)
-        compare_rates(f"training batches, {job.imgsz} × {job.imgsz}, workers {workers}", contestants, rounds)
+        title = f"training batches, {job.imgsz} × {job.imgsz}, workers {workers} (images/s)"
+        compare_rates(title, contestants, rounds)
 
 
 def validation(sides: Sequence[Side], job: Job, rounds: int) -> None:
     def turn(side: Side, number: int) -> dict[str, float]:
-        return {"images/s": side.validation(job)}
+        return {"validation": side.validation(job)}
 
-    title = f"validation, {job.imgsz}, batch {job.batch}, from files to mAP, {job.device}"
+    title = f"validation, {job.imgsz}, batch {job.batch}, from files to mAP, {job.device} (images/s)"
     compare_rates(title, {side.name: partial(turn, side) for side in sides}, rounds)
 
 

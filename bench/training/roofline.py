@@ -97,8 +97,8 @@ def report(job: Job) -> None:
     with TrainLoader(split, config) as loader:
         batch = next(iter(loader.epoch(0)))
     half = mixed_precision(device)
-    title = f"roofline of an update, yolo11n, {len(batch.images)} images of {job.imgsz} × {job.imgsz}, {device}"
-    table = Table("", "10⁹ operations", "GB moved", "arithmetic ms", "movement ms", "bound ms", "measured ms", "of it")
+    title = f"roofline of an update, yolo11n, {len(batch.images)} images of {job.imgsz} × {job.imgsz}, {device} (ms)"
+    table = Table("", "GFLOP", "GB", "arithmetic", "movement", "bound", "measured", "reached")
     for column in table.columns[1:]:
         column.justify = "right"
     with limited_threads(job.threads):

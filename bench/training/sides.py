@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -216,7 +217,8 @@ class _Watch:
     """A listener that times the last epoch: its training, its training and validation, its waits for a batch."""
 
     def __init__(self) -> None:
-        self.seconds = self.seconds_validated = self.waited = 0.0
+        # Unknown when nothing is trained, because the folder holds the finished training already.
+        self.seconds = self.seconds_validated = self.waited = math.nan
         self._waits: list[float] = []
         self._begun = 0.0
 
@@ -225,9 +227,9 @@ class _Watch:
         if label.startswith("epoch"):
             if torch.cuda.is_available():
                 torch.cuda.reset_peak_memory_stats()
-            self._begun, self.seconds = now, 0.0
+            self._begun, self.seconds = now, math.nan
             self._waits.clear()
-        elif not self.seconds:
+        elif math.isnan(self.seconds):
             self.seconds, self.waited = now - self._begun, sum(self._waits)
 
     def advance(self, n: int = 1, **figures: float) -> None: ...
