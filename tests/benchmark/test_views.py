@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from yolocore.benchmark.views import csv_table, draw, markdown_table, terminal_table
+from yolocore.benchmark.views import accuracy_figures, csv_table, draw, markdown_table, terminal_table
 
 FIGURES = {
     "megabytes": 10.54,
@@ -34,6 +34,20 @@ def test_markdown() -> None:
         "| torch | 10.5 | 0.5281 | 0.7000 | 133.3 | 31.0 | 34.0 | 1.2 | 25.5 | 0.7 | 36.1 | 251 |",
         "| onnx | 10.5 | 0.5281 | 0.7000 | 27.0 | 31.0 | 34.0 | 1.2 | 25.5 | 0.7 | 36.1 | 92 |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("summary", "heading"),
+    [
+        pytest.param({"map50_95": 0.4, "map50": 0.6, "mask_map50_95": 0.3}, "mAP50 | mask mAP50-95", id="masks"),
+        pytest.param({"top1": 0.8, "top5": 0.9, "f1": 0.7}, "size MB | top-1 | top-5 | p50 ms", id="classes"),
+    ],
+)
+def test_the_figures_of_other_tasks(summary: dict[str, float], heading: str, tmp_path: Path) -> None:
+    speed = {name: value for name, value in FIGURES.items() if "map" not in name}
+    formats = {"onnx": speed | accuracy_figures(summary)}
+    assert heading in markdown_table(formats)
+    draw(formats, "title", tmp_path / "b.png")
 
 
 def test_csv_keeps_all_digits() -> None:

@@ -10,10 +10,11 @@ import pytest
 from yolocore.config import ExportConfig
 from yolocore.detections import Detections
 from yolocore.errors import RefusedError
-from yolocore.export.parity import Candidate, prove
-from yolocore.meta import ModelMeta
+from yolocore.export.parity import Candidate, network_candidate, prove
+from yolocore.meta import ModelMeta, Task
 from yolocore.nms import non_max_suppression
 from yolocore.records import ParityRow
+from yolocore.runtimes.base import columns
 
 CONFIG = ExportConfig(conf=0.25, iou=0.7, max_det=10, parity_iou=0.99, parity_score=0.005)
 META = ModelMeta(names=("a", "b"), imgsz=128)
@@ -164,3 +165,58 @@ def test_a_rival_that_the_checkpoint_does_not_see_is_no_excuse() -> None:
     """Else a box that drifted would excuse itself."""
     with pytest.raises(RefusedError, match=r"checkpoint's box of class 0 and score 0\.800 has no equal"):
         compare([BIG], found([RIVAL]))
+
+
+META_OF = {
+    "segment": ModelMeta(task="segment", names=("a", "b"), imgsz=128),
+    "pose": ModelMeta(task="pose", names=("a", "b"), imgsz=128, keypoints=(2, 3)),
+    "obb": ModelMeta(task="obb", names=("a", "b"), imgsz=128),
+    "classify": ModelMeta(task="classify", names=("a", "b"), imgsz=128),
+}
+
+
+class Other(Checkpoint):
+    """A checkpoint for another task; spoil: what it is off by, as (which output, row of it, number added)."""
+
+    def __init__(self, task: Task, spoil: tuple[int, int, float] | None = None) -> None:
+        super().__init__(ROWS)
+        self.meta = META_OF[task]
+        rng = np.random.default_rng(0)
+        extra = rng.uniform(0.1, 0.9, (max(columns(self.meta) - 6, 0), len(ROWS))).astype(np.float32)
+        outputs = [np.concatenate([self.prediction, extra])[None]]
+        if task == "segment":
+            outputs.append(rng.uniform(0.1, 1, (1, 32, 32, 32)).astype(np.float32))
+        elif task == "classify":
+            outputs = [np.array([[0.3, 0.7]], np.float32)]
+        if spoil:
+            output, row, number = spoil
+            outputs[output][:, row] += number
+        self.outputs = tuple(outputs)
+
+    def forward(self, batch: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self.outputs
+
+
+@pytest.mark.parametrize("task", META_OF)
+def test_other_tasks_are_proven(task: Task) -> None:
+    same = network_candidate("x.onnx", Other(task), CONFIG)
+    (row,) = prove(Other(task), [same], [("p.jpg", IMAGE)], CONFIG)
+    assert (row.images, row.unmatched, row.raw_score, row.raw_pixels) == (1, 0, 0, 0)
+    assert row.boxes == (0 if task == "classify" else 3)
+
+
+@pytest.mark.parametrize(
+    ("task", "spoil", "message"),
+    [
+        pytest.param("classify", (0, 1, 0.01), "score differs by 0.01", id="a probability"),
+        pytest.param("segment", (0, 8, 0.02), "score differs by 0.02", id="a coefficient"),
+        pytest.param("segment", (1, 8, 0.02), "score differs by 0.02", id="a prototype"),
+        pytest.param("pose", (0, 7, 0.1), "coordinate differs by 0.1 pixels", id="a keypoint"),
+        pytest.param("pose", (0, 8, 0.02), "score differs by 0.02", id="a keypoint's visibility"),
+        pytest.param("obb", (0, 6, 0.02), "score differs by 0.02", id="an angle"),
+    ],
+)
+def test_other_numbers_of_other_tasks_are_refused(task: Task, spoil: tuple[int, int, float], message: str) -> None:
+    other = network_candidate("x.onnx", Other(task, spoil), CONFIG)
+    with pytest.raises(RefusedError, match=message):
+        prove(Other(task), [other], [("p.jpg", IMAGE)], CONFIG)

@@ -94,7 +94,7 @@ def grey(level: int, height: int = IMGSZ, width: int = IMGSZ) -> np.ndarray:
 
 
 def expected(prediction: np.ndarray, shape: tuple[int, int], **settings: float) -> Detections:
-    settings = {"nc": len(META.names), "conf": CONF, "iou": IOU, "max_det": MAX_DET} | settings
+    settings = {"nc": len(prediction) - 4, "conf": CONF, "iou": IOU, "max_det": MAX_DET} | settings
     found, _ = non_max_suppression(prediction, **settings)
     return Detections(Letterbox.fit(shape, (IMGSZ, IMGSZ)).restore(found.boxes), found.scores, found.classes)
 

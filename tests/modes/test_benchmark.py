@@ -37,9 +37,9 @@ def test_all_formats_are_measured(inputs: BenchmarkInputs, tmp_path: Path) -> No
     assert record == BenchmarkRecord.load(out)
     torch, onnx = record.rows
     assert (torch.format, onnx.format) == ("torch", "onnx")
-    assert torch.map50_95 == pytest.approx(onnx.map50_95, abs=1e-6)
+    assert torch.accuracy == pytest.approx(onnx.accuracy, abs=1e-6)
     assert onnx.megabytes == Path(inputs.exported, "model.onnx").stat().st_size / 1e6
-    assert record.metrics["onnx/map50"] == onnx.map50
+    assert record.metrics["onnx/map50"] == onnx.accuracy["map50"]
     for name in ("torch", "onnx"):
         timings = {key.split("/")[1]: value for key, value in record.timings.items() if key.startswith(f"{name}/")}
         assert 0 < timings["p50_ms"] <= timings["p95_ms"] <= timings["p99_ms"]
@@ -68,7 +68,7 @@ def test_an_exported_model_alone(tmp_path: Path) -> None:
     model, data = finder.write_network(tmp_path / "finder.onnx"), finder.write_dataset(tmp_path / "data")
     config = CONFIG.model_copy(update={"formats": ("onnx",)})
     record = benchmark(config, BenchmarkInputs(model=str(model), data=str(data)), tmp_path / "out")
-    assert record.rows[0].map50_95 > 0.99
+    assert record.rows[0].accuracy["map50_95"] > 0.99
     assert "torch" not in record.versions
 
 

@@ -21,7 +21,7 @@ from yolocore.lineage import registry
 from yolocore.modes import deploy as mode
 from yolocore.modes.deploy import deploy, rollback
 from yolocore.modes.inputs import DeployInputs
-from yolocore.records import DeployRecord
+from yolocore.records import FILE_NAME, DeployRecord, ExportRecord
 from yolocore.runtimes.triton import served_digest
 from yolocore.serve import repository as models
 from yolocore.serve.server import Endpoint, running
@@ -37,6 +37,9 @@ def material(tmp_path_factory):
     write_export(folder / "worse", shift=2.0)
     shutil.copytree(folder / "first", folder / "broken")
     (folder / "broken" / "serving.onnx").write_bytes(b"nonsense")
+    shutil.copytree(folder / "first", folder / "pose")
+    poses = ExportRecord.load(folder / "first").model_copy(update={"task": "pose"})
+    (folder / "pose" / FILE_NAME).write_text(poses.to_json())
     return folder
 
 
@@ -194,6 +197,7 @@ def nothing(site: Site, patch: pytest.MonkeyPatch) -> dict[str, object]:
     ("export", "prepare", "error", "reason"),
     [
         pytest.param("absent", nothing, DataError, r"holds no record\.json", id="no export"),
+        pytest.param("pose", nothing, ModelError, "is a model for pose; only models for detect", id="another task"),
         pytest.param("broken", nothing, ModelError, "cannot be loaded", id="broken ONNX"),
         pytest.param("worse", nothing, RefusedError, r"max_map_drop=0\.01", id="worse through the server"),
         pytest.param("second", occupied, ServiceError, "choose another port=", id="port occupied"),

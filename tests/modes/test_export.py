@@ -10,9 +10,10 @@ import onnx
 import pytest
 import yaml
 
-from tests.export.networks import META, lively_network
+from tests.export.networks import META, lively_network, meta_of
 from yolocore.config import ExportConfig
 from yolocore.errors import DataError, ModelError, RefusedError, YoloError
+from yolocore.meta import TASKS, Task
 from yolocore.model.checkpoint import save_weights
 from yolocore.model.yolo11 import build
 from yolocore.modes.export import export
@@ -62,6 +63,16 @@ def test_both_models_are_written_and_proven(inputs: ExportInputs, tmp_path: Path
     assert export(QUICK, inputs, tmp_path / "out") == record, "the same again"
     assert (tmp_path / "out" / "model.onnx").stat().st_mtime_ns == written, "which does nothing"
     assert export(QUICK, inputs, tmp_path / "elsewhere").canonical() == record.canonical()
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "detect"])
+def test_other_tasks_leave_the_network_alone(inputs: ExportInputs, tmp_path: Path, task: Task) -> None:
+    save_weights(tmp_path / "other.pt", lively_network(task), meta_of(task))
+    record = export(QUICK, inputs.model_copy(update={"model": str(tmp_path / "other.pt")}), tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["model.onnx", "record.json"]
+    (row,) = record.parity
+    assert (record.task, row.model, row.images) == (task, "model.onnx", 2)
+    assert (row.boxes > 0) == (task != "classify")
 
 
 def test_size_and_fixed_shape(inputs: ExportInputs, tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ REFUSALS = [
     pytest.param("in/0.png", "in", {}, ModelError, "unknown kind", id="a picture for a model"),
     pytest.param("finder.onnx", "in", {"classes": (7,)}, UsageError, r"classes=7: .* 0\.\.1", id="unknown class"),
     pytest.param("finder.onnx", "http://127.0.0.1:1/a.jpg", {}, ServiceError, "cannot be fetched", id="no web server"),
+    pytest.param(
+        "finder.onnx", "in", {"task": "pose"}, ModelError, r"task=pose: .*finder\.onnx is for detect", id="another task"
+    ),
     pytest.param("triton://127.0.0.1:1/finder", "in", {}, ServiceError, "127.0.0.1:1", id="no Triton"),
 ]
 

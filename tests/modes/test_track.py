@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.export.networks import lively_network, meta_of
 from tests.runtimes.bright import picture
 from tests.serve.finder import INFO, META, write_network
 from yolocore.config import TrackConfig
 from yolocore.errors import DataError, ModelError, ServiceError, YoloError
 from yolocore.media import VideoFile
+from yolocore.model.checkpoint import save_weights
 from yolocore.modes.inputs import TrackInputs
 from yolocore.modes.track import track
 from yolocore.records import TrackRecord
@@ -109,6 +111,7 @@ REFUSALS = [
     pytest.param("finder.onnx", "bad/film.mp4", DataError, "gt.txt:1: has 2 columns", id="broken truth"),
     pytest.param("absent.pt", "film/film.mp4", ModelError, "absent.pt", id="no model"),
     pytest.param("broken.onnx", "film/film.mp4", ModelError, "broken.onnx", id="broken model"),
+    pytest.param("classes.pt", "film/film.mp4", ModelError, "is for classify and finds nothing", id="a classifier"),
     pytest.param("finder.onnx", "rtsp://127.0.0.1:1/x", ServiceError, "no stream", id="no camera"),
     pytest.param("triton://127.0.0.1:1/finder", "film/film.mp4", ServiceError, "127.0.0.1:1", id="no server"),
 ]
@@ -122,6 +125,8 @@ def test_refusals_leave_nothing_behind(
     (tmp_path / "bad" / "film.mp4").write_bytes(film.read_bytes())
     (tmp_path / "bad" / "gt.txt").write_text("frame,id\n")
     (tmp_path / "broken.onnx").write_bytes(b"nonsense")
+    if model == "classes.pt":
+        save_weights(tmp_path / model, lively_network("classify"), meta_of("classify"))
     model, source = (text if "://" in text else str(tmp_path / text) for text in (model, source))
     with pytest.raises(error, match=reason) as caught:
         track(CONFIG, inputs(model, source), tmp_path / "runs" / "out")

@@ -70,6 +70,14 @@ REFUSALS = [
     pytest.param("finder.onnx", "torn", {}, DataError, r"4\.png: ", id="truncated image"),
     pytest.param("absent.pt", "data", {}, ModelError, "absent.pt: no such file", id="no model"),
     pytest.param("finder.onnx", "data", {"device": "cuda:7"}, UsageError, "device=cuda:7", id="no such device"),
+    pytest.param(
+        "finder.onnx",
+        "data",
+        {"task": "pose"},
+        ModelError,
+        r"task=pose: .*finder\.onnx is for detect",
+        id="another task",
+    ),
     pytest.param("triton://127.0.0.1:1/finder", "data", {}, ServiceError, "127.0.0.1:1", id="no server"),
 ]
 

@@ -10,6 +10,7 @@ from tests.runtimes.bright import BrightRuntime, encoded, picture
 from yolocore.config import PredictConfig
 from yolocore.errors import DataError, UsageError
 from yolocore.media import Video, VideoFile
+from yolocore.meta import TASKS
 from yolocore.predict import look, predict
 from yolocore.runtimes.detector import LocalDetector
 
@@ -117,3 +118,22 @@ def test_a_camera_is_followed_to_its_end(detector, camera, tmp_path):
     summary = predict(detector, camera, PredictConfig(save_txt=False), tmp_path)
     assert summary.frames > 0
     assert {row["frame"] for row in rows(tmp_path)} <= set(range(1, 61))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_leaves_its_own(source, tmp_path, task):
+    detector, out = LocalDetector(BrightRuntime(task=task)), tmp_path / "out"
+    out.mkdir()
+    summary = predict(detector, str(source / "red.png"), PredictConfig(), out)
+    (row,) = rows(out)
+    assert row["task"] == task and dict(summary.objects) == {"red": 1}
+    kinds = {"segment": "polygons", "pose": "keypoints", "obb": "corners", "detect": "box"}
+    assert row["top"][0]["name"] == "red" if task == "classify" else kinds[task] in row["objects"][0]
+    assert (out / "labels/red.txt").read_text()
+    assert (cv2.imread(str(out / "pictures/red.jpg")) != cv2.imread(str(source / "red.png"))).any()
+
+
+def test_a_classifier_leaves_no_class_out():
+    detector = LocalDetector(BrightRuntime(task="classify"))
+    with pytest.raises(UsageError, match="classes=1: a model for classify weighs all of its classes"):
+        look(detector, [picture((64, 96))], PredictConfig(classes=(1,)))

@@ -1,11 +1,16 @@
-"""The detector: boxes come back in each image's own pixels, whatever canvas the network saw."""
+"""The detector: what is found comes back in each image's own pixels, whatever canvas the network saw."""
 
 import numpy as np
 import pytest
 
 from tests.runtimes.bright import BrightRuntime, picture
+from yolocore.detections import Detections
 from yolocore.errors import ModelError, UsageError
-from yolocore.runtimes.detector import LocalDetector, Timings, open_detector
+from yolocore.letterbox import Letterbox
+from yolocore.meta import TASKS, ModelMeta
+from yolocore.nms import Suppressed
+from yolocore.runtimes.detector import LocalDetector, Timings, check_task, open_detector
+from yolocore.runtimes.postprocess import restore
 
 SETTINGS = {"conf": 0.25, "iou": 0.7, "max_det": 300}
 WIDE, TALL, SMALL = (96, 256), (256, 96), (32, 32)
@@ -63,6 +68,84 @@ def test_time_is_counted_by_stage():
     assert detector.timings.images == 4
     assert all(value > 0 for value in detector.timings.milliseconds().values())
     assert Timings().milliseconds() == {"preprocess_ms": 0, "inference_ms": 0, "postprocess_ms": 0}
+
+
+SIZES = [pytest.param(WIDE, id="reduced"), pytest.param((96, 128), id="as is"), pytest.param((51, 67), id="enlarged")]
+BOX = (5, 8, 45, 48)
+
+
+def look(task, size, **options):
+    (found,) = LocalDetector(BrightRuntime(task=task)).detect([picture(size, BOX)], **SETTINGS, **options)
+    assert found.classes.tolist() == [0]
+    return found
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_masks_have_the_resolution_of_the_image(size):
+    found = look("segment", size)
+    assert found.masks.shape == size
+    (mask,) = found.masks.dense()
+    x1, y1, x2, y2 = BOX
+    ys, xs = np.indices(size) + 0.5
+    inside = (xs > x1) & (ys > y1) & ((xs - x1) / (x2 - x1) + (ys - y1) / (y2 - y1) < 1)
+    assert np.count_nonzero(mask ^ inside) < 0.1 * np.count_nonzero(inside)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_keypoints_return_to_image_pixels(size):
+    ((first, second),) = look("pose", size).keypoints
+    np.testing.assert_allclose(first, [5, 8, 0.9], atol=1.5)
+    np.testing.assert_allclose(second, [45, 48, 0.2], atol=1.5)
+    np.testing.assert_allclose([first[2], second[2]], [0.9, 0.2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_rotated_boxes_return_to_image_pixels(size):
+    """In the one form that each rectangle has: not narrower than high."""
+    found = look("obb", size)
+    (box,) = found.rotated
+    np.testing.assert_allclose(box[:4], [25, 28, 40, 40], atol=2)
+    assert box[2] >= box[3] and 0 <= box[4] < np.pi
+    np.testing.assert_allclose(found.boxes, [BOX], atol=2)
+
+
+def test_keypoints_lie_in_the_image_and_are_seen_where_the_model_does_not_say():
+    place = Letterbox.fit((64, 64), (64, 64))
+    meta = ModelMeta(task="pose", names=("a",), keypoints=(2, 2))
+    left = Suppressed(Detections.empty()[:0], np.zeros((0, 4), np.float32))
+    assert restore(left, [], place, meta).keypoints.shape == (0, 2, 3)
+    one = Detections(np.float32([[1, 2, 30, 40]]), np.float32([0.5]), np.int64([0]))
+    (points,) = restore(Suppressed(one, np.float32([[-3, 5, 70, 20]])), [], place, meta).keypoints
+    np.testing.assert_array_equal(points, [[0, 5, 1], [64, 20, 1]])
+
+
+@pytest.mark.parametrize(
+    ("fixed", "imgsz", "side"),
+    [((64, 64), 224, 64), (None, 224, 224), (None, None, 128)],
+    ids=["a fixed shape", "asked for", "the model's own"],
+)
+def test_classes_of_images(fixed, imgsz, side):
+    runtime = BrightRuntime(fixed, task="classify")
+    images = [picture(WIDE, (100, 20, 150, 70)), picture(TALL, (20, 100, 70, 150), green=True)]
+    red, green = LocalDetector(runtime).classify(images, imgsz=imgsz)
+    assert runtime.seen == [(2, 3, side, side)]
+    assert (red.top(1).tolist(), green.top(1).tolist()) == ([0], [1])
+    assert LocalDetector(runtime).classify([]) == []
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_model_does_what_it_is_for(task):
+    detector = LocalDetector(BrightRuntime(task=task))
+    with pytest.raises(ModelError, match=f"a model for {task} (classifies no images|finds no objects); give one for"):
+        detector.detect([], **SETTINGS) if task == "classify" else detector.classify([])
+
+
+def test_a_task_that_is_not_the_models():
+    meta = BrightRuntime(task="pose").meta
+    check_task("m.pt", meta, None)
+    check_task("m.pt", meta, "pose")
+    with pytest.raises(ModelError, match=r"^task=segment: m.pt is for pose; leave task= out, or give a model for segm"):
+        check_task("m.pt", meta, "segment")
 
 
 @pytest.mark.parametrize(

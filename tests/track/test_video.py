@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.runtimes.bright import BrightRuntime
 from yolocore.config import TrackConfig
 from yolocore.detections import Detections
 from yolocore.errors import DataError
 from yolocore.media import Video
+from yolocore.runtimes.detector import LocalDetector
 from yolocore.track.metrics import evaluate_tracks
 from yolocore.track.mot import read_mot
 from yolocore.track.video import TRACKS_FILE, VIDEO_FILE, draw_tracks, lengthen, track_video
@@ -160,3 +162,11 @@ def test_nothing_to_draw_changes_nothing() -> None:
     )
     draw_tracks(image, nothing, ("thing",), lengthen({}, nothing))
     assert (image == 7).all()
+
+
+@pytest.mark.parametrize("task", ["segment", "pose", "obb"])
+def test_the_boxes_of_any_objects_are_followed(task: str, film: Film, tmp_path: Path) -> None:
+    detector = LocalDetector(BrightRuntime(task=task))
+    summary = track_video(detector, str(film(RIGHT, RIGHT)), TrackConfig(save=False), tmp_path)
+    assert summary.identities == 1
+    assert len(read_mot(tmp_path / TRACKS_FILE)) == len(RIGHT)
