@@ -133,16 +133,14 @@ def _where_meeting(
     iou: Callable[[boxes.Boxes, boxes.Boxes], Any],
 ) -> Similarity:
     """IoU in float64 of the pairs whose upright boxes meet, 0 for the others: most pairs don't."""
-    found, true = np.ascontiguousarray(upright_found.T), np.ascontiguousarray(upright_true.T)
+    found, true = list(np.ascontiguousarray(upright_found.T)), list(np.ascontiguousarray(upright_true.T))
 
     def measure(rows: Indices, objects: Indices) -> Floats:
-        meeting = np.arange(len(rows))
-        for low in (0, 1):
-            i, j = rows[meeting], objects[meeting]
-            apart = (found[low + 2, i] <= true[low, j]) | (true[low + 2, j] <= found[low, i])
-            meeting = meeting[~apart]
+        meeting, i, j = np.arange(len(rows)), rows, objects
+        for low, high in ((0, 2), (1, 3)):
+            along = np.flatnonzero((found[high][i] > true[low][j]) & (true[high][j] > found[low][i]))
+            meeting, i, j = meeting[along], i[along], j[along]
         result = np.zeros(len(rows))
-        i, j = rows[meeting], objects[meeting]
         result[meeting] = iou(exact_found[i].astype(np.float64), exact_true[j].astype(np.float64))
         return result
 
