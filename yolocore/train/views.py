@@ -72,7 +72,7 @@ def draw_curves(rows: Sequence[Row], task: Task, path: Path) -> None:
     across = math.ceil(len(curves) / 2)
     figure = Figure(figsize=(3 * across, 6))
     # The automatic layouts take seconds.
-    figure.subplots_adjust(0.15 / across, 0.05, 1 - 0.05 / across, 0.95, wspace=0.2, hspace=0.2)
+    figure.subplots_adjust(0.15 / across, 0.05, 1 - 0.05 / across, 0.95, wspace=0.3, hspace=0.2)
     epochs = [row["epoch"] for row in rows]
     grid = figure.subplots(2, across, squeeze=False).flat
     for axes, (column, name) in zip(grid, curves.items(), strict=False):
@@ -102,7 +102,7 @@ def draw_batch(batch: Batch, names: Sequence[str], path: Path) -> None:
     tiles = np.zeros((rows * columns, height, width, 3), np.uint8)
     tiles[:count] = pictures
     mosaic = tiles.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
-    write_atomic(path, cv2.imencode(".jpg", mosaic)[1].tobytes())
+    write_atomic(path, cv2.imencode(path.suffix, mosaic)[1].tobytes())
 
 
 def _labels_of(batch: Batch, index: int) -> Labels:
