@@ -3,8 +3,8 @@
 With targets t, binary cross-entropy of logits x is softplus(x) - x·t, and t is zero but at the few
 positive cells. So of all other cells a loss needs one number, the sum of softplus; and the gradient of a
 map is the sigmoid of its class logits, with the rows of the positive cells added. Both are written
-straight from the map and into its gradient, in blocks that stay in the processor's cache: on a CPU, large
-intermediate tensors cost several times what the arithmetic does.
+straight from the map and into its gradient, a few cells at a time: on a CPU, large intermediate tensors
+cost several times what the arithmetic does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn.functional import logsigmoid
 
 from yolocore.train.assign import Grid
 
-BLOCK = 2048  # cells
+BLOCK = 2048  # cells that are worked on at once
 
 
 def table(level: Tensor) -> Tensor:
@@ -30,6 +30,11 @@ def table(level: Tensor) -> Tensor:
 def full(values: Tensor) -> Tensor:
     """The same in float32, unless it is wider already."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def blocks(rows: Tensor, size: int) -> tuple[Tensor, ...]:
+    """The rows in order: on a CPU a few at a time, so that the work stays in its cache; elsewhere all at once."""
+    return rows.split(size if rows.device.type == "cpu" else max(len(rows), 1))
 
 
 def read(maps: Sequence[Tensor], grid: Grid, cells: Tensor, classes: slice) -> tuple[Tensor, Tensor]:
@@ -52,23 +57,18 @@ class _Read(torch.autograd.Function):
         tables = [table(level) for level in maps]
         background = full(tables[0].new_zeros(())).repeat(classes.stop - classes.start)
         for logits in tables:
-            for block in logits[:, classes].split(BLOCK):
+            for block in blocks(logits[:, classes], BLOCK):
                 background -= logsigmoid(-full(block)).sum(0)
         return background, full(torch.cat([rows[cells] for rows, cells in zip(tables, chosen, strict=True)]))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, background: Tensor, rows: Tensor) -> tuple[Tensor | None, ...]:
-        maps, chosen = (
-            ctx.saved_tensors[: len(ctx.saved_tensors) // 2],
-            ctx.saved_tensors[len(ctx.saved_tensors) // 2 :],
-        )
+        levels = len(ctx.saved_tensors) // 2
+        maps, chosen = ctx.saved_tensors[:levels], ctx.saved_tensors[levels:]
         parts = rows.split([len(cells) for cells in chosen])
-        return (
-            None,
-            None,
-            *(_gradient(*each, ctx.classes, background) for each in zip(maps, chosen, parts, strict=True)),
-        )
+        each = zip(maps, chosen, parts, strict=True)
+        return None, None, *(_gradient(*level, ctx.classes, background) for level in each)
 
 
 def _gradient(level: Tensor, cells: Tensor, rows: Tensor, classes: slice, background: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ def _gradient(level: Tensor, cells: Tensor, rows: Tensor, classes: slice, backgr
     gradient = logits.new_empty(logits.shape)
     gradient[:, : classes.start] = 0
     gradient[:, classes.stop :] = 0
-    for block, out in zip(logits[:, classes].split(BLOCK), gradient[:, classes].split(BLOCK), strict=True):
+    for block, out in zip(blocks(logits[:, classes], BLOCK), blocks(gradient[:, classes], BLOCK), strict=True):
         torch.mul(full(block).sigmoid(), background, out=out)
     gradient[cells] += rows.to(gradient.dtype)
     batch, _, height, width = level.shape

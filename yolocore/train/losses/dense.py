@@ -14,13 +14,13 @@ from yolocore.model.decode import REG_MAX, decode_angles, decode_boxes, decode_r
 from yolocore.model.head import PROTOTYPES, STRIDES
 from yolocore.train.assign import Assignment, Grid, Pairs, Targets, candidates, choose, rotated_candidates
 from yolocore.train.losses.boxes import rotated_losses, upright_losses
-from yolocore.train.losses.cells import full, read, table
+from yolocore.train.losses.cells import blocks, full, read, table
 from yolocore.train.losses.keypoints import keypoint_losses
 from yolocore.train.losses.masks import mask_loss
 from yolocore.train.overlap import complete_iou, prob_iou
 
 SIDES = 4 * REG_MAX  # channels of the distance logits, which come first
-BLOCK = 1024  # cells whose boxes are decoded at once, so that the work stays in the processor's cache
+BLOCK = 1024  # cells whose boxes are decoded at once
 
 DENSE_PARTS: dict[Task, tuple[str, ...]] = {
     "detect": ("box_loss", "cls_loss", "dfl_loss"),
@@ -104,7 +104,7 @@ def _boxes(rotated: bool, tables: Sequence[Tensor], grid: Grid, cells: Tensor) -
     centres, strides = grid.places(cells)
     boxes = []
     for rows, level in zip(tables, grid.split(cells), strict=True):
-        for block in level.split(BLOCK):
+        for block in blocks(level, BLOCK):
             (centre, centres), (stride, strides) = (each.tensor_split([len(block)], -1) for each in (centres, strides))
             distances = full(rows[:, :SIDES][block]).T
             if rotated:
