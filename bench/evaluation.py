@@ -40,7 +40,7 @@ def diamonds(boxes: np.ndarray) -> tuple[tuple[np.ndarray, ...], ...]:
     angle = np.arange(8) * np.pi / 4
     half, centre = (boxes[:, 2:] - boxes[:, :2]) / 2, (boxes[:, 2:] + boxes[:, :2]) / 2
     outline = np.stack((np.cos(angle), np.sin(angle)), 1)
-    return tuple((np.float32(c + h * outline),) for c, h in zip(centre, half, strict=True))
+    return tuple(((c + h * outline).astype(np.float32),) for c, h in zip(centre, half, strict=True))
 
 
 def make(images: int, alarms: int, masks: bool = False, seed: int = 0) -> tuple[list[Detections], list[Labels]]:

@@ -102,8 +102,8 @@ class DetectionMetrics:
         result: dict[str, dict[str, float]] = {}
         for kind, each in self.accuracies.items():
             for label, figures in each.per_class().items():
-                row = result.setdefault(self.names[label], {})
-                row |= {name if name == "objects" else f"{PREFIXES[kind]}{name}": v for name, v in figures.items()}
+                row = result.setdefault(self.names[label], {"objects": figures.pop("objects")})
+                row |= {f"{PREFIXES[kind]}{name}": value for name, value in figures.items()}
         return result
 
 
