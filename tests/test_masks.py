@@ -108,6 +108,8 @@ def test_crops_stand_for_full_pictures(seed, n):
     masks = Masks.from_dense(dense)
     np.testing.assert_array_equal(masks.dense(), dense)
     np.testing.assert_array_equal(masks.areas(), dense.sum(axis=(1, 2)))
+    np.testing.assert_array_equal(masks.packed().dense(), dense)
+    np.testing.assert_array_equal(masks.packed()[::-1].dense(), dense[::-1])
     np.testing.assert_array_equal(masks[::-1].dense(), dense[::-1])
     np.testing.assert_array_equal(Masks.merge([masks, masks[:1]]).dense(), np.concatenate([dense, dense[:1]]))
     assert sum(crop.size for crop in masks.crops) <= dense.size
