@@ -79,6 +79,9 @@ def _gradient(level: Tensor, cells: Tensor, rows: Tensor, classes: slice, backgr
     gradient[:, classes.stop :] = 0
     for block, out in zip(blocks(logits[:, classes], BLOCK), blocks(gradient[:, classes], BLOCK), strict=True):
         torch.mul(full(block).sigmoid(), background, out=out)
-    gradient[cells] += rows.to(gradient.dtype)
+    # The two parts of a chosen cell's gradient nearly cancel once it is learnt: they are summed in full.
+    rows = rows.clone()
+    rows[:, classes] += full(logits[cells, classes]).sigmoid() * background
+    gradient[cells] = rows.to(gradient.dtype)
     batch, _, height, width = level.shape
     return gradient.unflatten(0, (batch, height, width)).permute(0, 3, 1, 2)
