@@ -103,6 +103,41 @@ def test_a_killed_step_finds_its_work_again_only_if_it_resumes(tmp_path, resumab
         assert (step.work / "state").exists() is resumable
 
 
+def interrupted(out, config=CONFIG, inputs=INPUTS, **how):
+    """A resumable step that fails after it has written something."""
+    with pytest.raises(DataError), Step(PredictRecord, config, inputs, out, resumable=True, **how) as step:
+        (step.work / "state").write_text("half way")
+        (step.work / ".state.7.tmp").write_text("torn")
+        raise DataError("broken")
+
+
+def test_resume_goes_on(tmp_path):
+    interrupted(tmp_path / "out")
+    with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True, resume=True) as step:
+        assert {path.name for path in step.work.iterdir()} == {"state", "identity.json"}
+
+
+@pytest.mark.parametrize(
+    ("begun", "message"),
+    [
+        pytest.param(None, "nothing that was interrupted lies beside out=", id="nothing is there"),
+        pytest.param(
+            {"config": PredictConfig(conf=0.5)}, r"was begun with conf=0\.5, not 0\.25;", id="another setting"
+        ),
+        pytest.param({"inputs": {**INPUTS, "source": "x"}}, "was begun with another source;", id="another input"),
+    ],
+)
+def test_resume_refuses_to_begin_and_says_why(tmp_path, begun, message):
+    if begun:
+        interrupted(tmp_path / "out", **begun)
+    with (
+        pytest.raises(UsageError, match=f"resume=true: .*{message}") as refusal,
+        Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True, resume=True),
+    ):
+        pass
+    assert "\n" not in str(refusal.value)
+
+
 def test_a_folder_of_the_user_is_never_replaced(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
