@@ -6,6 +6,7 @@ set of micrographs: 205 JPEGs of 640 × 480, a dozen round cells each.
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 import time
@@ -100,8 +101,7 @@ def stages(loader: TrainLoader, epoch: int) -> Counter[str]:
     patches = []
     for stage, path in STAGES.items():
         module, name = path.rsplit(".", 1)
-        function = getattr(__import__(module, fromlist=[name]), name)
-        patches.append(patch(path, timed(stage, function)))
+        patches.append(patch(path, timed(stage, getattr(importlib.import_module(module), name))))
     start = time.process_time()
     for each in patches:
         each.start()
