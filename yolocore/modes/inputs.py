@@ -17,7 +17,7 @@ from yolocore.meta import SUFFIXES, architecture
 from yolocore.store import file_digest, json_digest, tree_digest
 
 DEMO, DEMO_CLASSIFY = "demo", "demo-classify"  # the sources that are built in: with objects, and of class folders
-_SIZES = "yolo11n to yolo11x, with " + ", ".join(filter(None, SUFFIXES.values())) + " for tasks but detect"
+_NAMES = "yolo11n to yolo11x, with " + ", ".join(filter(None, SUFFIXES.values())) + " behind it for tasks but detect"
 
 
 def _required(description: str) -> Any:
@@ -29,8 +29,8 @@ class IngestInputs(Section):
 
 
 class TrainInputs(Section):
-    data: str = _required("ingested dataset, or a dataset.yaml in YOLO form")
-    model: str = Field("yolo11n", description=f"checkpoint to start from, or an architecture: {_SIZES}")
+    data: str = _required("ingested dataset, a dataset.yaml in YOLO form, or class folders")
+    model: str = Field("yolo11n", description=f"checkpoint to start from, or an architecture: {_NAMES}")
 
 
 class TuneInputs(TrainInputs):
@@ -39,7 +39,7 @@ class TuneInputs(TrainInputs):
 
 class ValInputs(Section):
     model: str = _required("checkpoint, exported model, or triton://host:port/name")
-    data: str = _required("ingested dataset, or a dataset.yaml in YOLO form")
+    data: str = _required("ingested dataset, a dataset.yaml in YOLO form, or class folders")
 
 
 class PredictInputs(Section):
@@ -54,7 +54,7 @@ class ExportInputs(Section):
 
 class BenchmarkInputs(Section):
     model: str = _required("checkpoint, or an exported model")
-    data: str = _required("ingested dataset, or a dataset.yaml in YOLO form")
+    data: str = _required("ingested dataset, a dataset.yaml in YOLO form, or class folders")
     exported: str = Field("", description="folder of an export step; empty: exported for the occasion")
 
 
@@ -82,7 +82,7 @@ def model_digest(model: str) -> str:
         return json_digest({"architecture": model})
     path = Path(model)
     if not path.exists():
-        raise ModelError(f"model={model}: no such file; give a checkpoint, an exported model, or one of {_SIZES}")
+        raise ModelError(f"model={model}: no such file; give a checkpoint, an exported model, or one of {_NAMES}")
     return tree_digest(path)
 
 
