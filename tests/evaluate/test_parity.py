@@ -68,6 +68,6 @@ def test_public_weights_are_as_good_as_recorded(shared, tmp_path, task):
             rows = np.arange(len(sure))
             likeness.append(paired_iou(same.masks, sure.masks, rows, rows)[sure.masks.areas() >= MEDIUM])
     # The other program cuts the border off in whole pixels of the prototypes, which moves its masks by up to two
-    # pixels of the image; small ones show it.
-    assert np.concatenate([[1], *likeness]).min() > 0.95
-    assert np.median(np.concatenate([[1], *likeness])) > 0.99
+    # pixels of the image: thin ones show it.
+    alike = np.concatenate([[1], *likeness])
+    assert alike.min() > 0.9 and np.median(alike) > 0.99
