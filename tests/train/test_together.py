@@ -63,4 +63,4 @@ def test_as_one(shapes: Path, tmp_path: Path) -> None:
 
 def test_too_many_processes_for_a_batch(shapes: Path, tmp_path: Path) -> None:
     done = run(TOGETHER, shapes, tmp_path / "out", batch=1)
-    assert "batch=1: 20 images make batches of 1, less than the 2 processes" in done.stdout + done.stderr
+    assert "images make batches of 1, less than the 2 processes" in done.stdout + done.stderr

@@ -62,7 +62,7 @@ class _Normalize(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         # PyTorch's own pass over the batch is several times as fast as var_mean is over channels that lie last.
         # It answers in the precision of the running statistics that it is given.
-        mean, variance = torch.batch_norm_update_stats(x, *torch.zeros_like(weight).expand(2, -1).clone(), 0.0)
+        mean, variance = torch.batch_norm_update_stats(x, torch.zeros_like(weight), torch.zeros_like(weight), 0.0)
         count = mean.new_tensor([x.numel() / x.shape[1]])
         mine = torch.cat((mean, variance, count))
         theirs = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
