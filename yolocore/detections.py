@@ -79,7 +79,7 @@ class Detections:
 
     def __getitem__(self, rows: slice | npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> Detections:
         """Rows chosen by a slice, a boolean mask or an array of indices."""
-        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return Detections(**{name: None if column is None else column[rows] for name, column in columns.items()})
 
 

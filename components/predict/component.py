@@ -12,6 +12,7 @@ def predict(
     predictions: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    task: str = "",
     conf: float = 0.25,
     iou: float = 0.7,
     max_det: int = 300,
@@ -28,6 +29,7 @@ def predict(
 
     Args:
         source: image, video, folder, glob, list of paths, webcam index or stream URL
+        task: task that the model must be for; empty: whichever it is for
         conf: lowest score of a detection that is kept
         iou: overlap (IoU) above which non-maximum suppression drops the lower-scored box
         max_det: most detections kept per image
@@ -49,6 +51,7 @@ def predict(
         report=report,
         model=f"{checkpoint.path}/best.pt",
         source=source,
+        task=task,
         conf=conf,
         iou=iou,
         max_det=max_det,

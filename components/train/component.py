@@ -12,11 +12,16 @@ def train(
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
     model: str = "yolo11n",
+    task: str = "",
     epochs: int = 100,
     batch: int = 16,
     imgsz: int = 640,
     patience: int = 100,
     seed: int = 0,
+    fraction: float = 1.0,
+    classes: str = "",
+    single_cls: bool = False,
+    freeze: int = 0,
     optimizer: str = "auto",
     lr0: float = 0.01,
     lrf: float = 0.01,
@@ -30,8 +35,16 @@ def train(
     box: float = 7.5,
     cls: float = 0.5,
     dfl: float = 1.5,
+    pose: float = 12.0,
+    kobj: float = 1.0,
+    cls_pw: float = 0.0,
+    dropout: float = 0.0,
+    multi_scale: float = 0.0,
+    rect: bool = False,
     mosaic: float = 1.0,
     close_mosaic: int = 10,
+    mixup: float = 0.0,
+    copy_paste: float = 0.0,
     degrees: float = 0.0,
     translate: float = 0.1,
     scale: float = 0.5,
@@ -42,19 +55,28 @@ def train(
     hsv_v: float = 0.4,
     fliplr: float = 0.5,
     flipud: float = 0.0,
+    crop: float = 0.08,
+    erasing: float = 0.4,
     amp: bool = True,
+    resume: bool = False,
     device: str = "auto",
     workers: int = 2,
 ) -> None:
-    """Train a detector, from scratch or from a checkpoint.
+    """Train a model, from scratch or from a checkpoint.
 
     Args:
-        model: checkpoint to start from, or an architecture: yolo11n, yolo11s, yolo11m, yolo11l, yolo11x
+        model: checkpoint to start from, or an architecture: yolo11n to yolo11x, with -seg, -pose, -cls, -obb behind it
+            for tasks but detect
+        task: task that the model must be for; empty: whichever it is for
         epochs: passes over the training images
-        batch: images per step
+        batch: images per step, over all processes; -1: as many as memory holds
         imgsz: side of the training images in pixels
-        patience: epochs without a better val mAP50-95 before training stops; 0: never
+        patience: epochs without a better fitness on val before training stops; 0: never
         seed: seed of weights, order and augmentation
+        fraction: share of the training images that is used
+        classes: learn only objects of these class indices; empty: all
+        single_cls: learn all objects as one class
+        freeze: layers from the input on that keep their weights
         optimizer: auto: AdamW for short runs, SGD for long ones
         lr0: initial learning rate (ignored by optimizer=auto)
         lrf: final learning rate as a share of the initial one
@@ -68,8 +90,16 @@ def train(
         box: weight of the box loss (CIoU)
         cls: weight of the class loss (binary cross-entropy)
         dfl: weight of the distribution focal loss
+        pose: weight of the keypoint loss
+        kobj: weight of the loss of keypoints' visibility
+        cls_pw: weigh classes by their inverse frequency to this power; 0: alike
+        dropout: classify: share of features dropped before the last layer
+        multi_scale: largest change of a batch's size in pixels, as a share of imgsz
+        rect: batches of images of like shape, each padded to a rectangle; without mosaic and mixup
         mosaic: probability of a mosaic of four images
-        close_mosaic: last epochs without mosaic
+        close_mosaic: last epochs without mosaic, mixup and copy-paste
+        mixup: probability of blending two pictures
+        copy_paste: segment: probability of pasting an image's objects, mirrored, into it
         degrees: largest rotation in degrees, either way
         translate: largest shift as a share of the image
         scale: largest zoom, in and out, as a share
@@ -80,7 +110,10 @@ def train(
         hsv_v: largest change of brightness as a share
         fliplr: probability of a left-right flip
         flipud: probability of an upside-down flip
+        crop: classify: smallest share of an image's area that a random crop shows
+        erasing: classify: probability of erasing a random rectangle
         amp: mixed precision where the hardware has it
+        resume: go on with the interrupted training; refuse to begin another
         device: where to compute: auto, cpu, cuda or cuda:N
         workers: threads that prepare batches; 0: none ahead of the main one
     """
@@ -93,11 +126,16 @@ def train(
         report=report,
         data=dataset.path,
         model=model,
+        task=task,
         epochs=epochs,
         batch=batch,
         imgsz=imgsz,
         patience=patience,
         seed=seed,
+        fraction=fraction,
+        classes=classes,
+        single_cls=single_cls,
+        freeze=freeze,
         optimizer=optimizer,
         lr0=lr0,
         lrf=lrf,
@@ -111,8 +149,16 @@ def train(
         box=box,
         cls=cls,
         dfl=dfl,
+        pose=pose,
+        kobj=kobj,
+        cls_pw=cls_pw,
+        dropout=dropout,
+        multi_scale=multi_scale,
+        rect=rect,
         mosaic=mosaic,
         close_mosaic=close_mosaic,
+        mixup=mixup,
+        copy_paste=copy_paste,
         degrees=degrees,
         translate=translate,
         scale=scale,
@@ -123,7 +169,10 @@ def train(
         hsv_v=hsv_v,
         fliplr=fliplr,
         flipud=flipud,
+        crop=crop,
+        erasing=erasing,
         amp=amp,
+        resume=resume,
         device=device,
         workers=workers,
     )

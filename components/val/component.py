@@ -12,6 +12,7 @@ def val(
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    task: str = "",
     split: str = "val",
     imgsz: str = "",
     batch: int = 16,
@@ -24,6 +25,7 @@ def val(
     """Measure a model on a dataset.
 
     Args:
+        task: task that the model must be for; empty: whichever it is for
         split: split of the dataset that is used
         imgsz: longest side of the network's input in pixels; empty: the model's own
         batch: images per forward pass
@@ -42,6 +44,7 @@ def val(
         report=report,
         model=f"{checkpoint.path}/best.pt",
         data=dataset.path,
+        task=task,
         split=split,
         imgsz=imgsz,
         batch=batch,

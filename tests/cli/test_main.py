@@ -37,7 +37,7 @@ def test_help_of_a_mode_shows_every_key_with_its_meaning(mode, capsys):
     [
         pytest.param("train", "epochs", ["int", "100", "≥ 1"], id="bounded integer"),
         pytest.param("train", "lrf", ["float", "0.01", "> 0, ≤ 1"], id="bounds on both sides"),
-        pytest.param("train", "optimizer", ["auto | SGD | AdamW"], id="choice"),
+        pytest.param("train", "optimizer", ["auto | SGD | Adam | AdamW"], id="choice"),
         pytest.param("train", "imgsz", ["640", "≥ 32, ≤ 4096, multiple of 32"], id="multiple"),
         pytest.param("val", "imgsz", ["≥ 32, ≤ 4096, multiple of 32"], id="bounds of what may be empty"),
         pytest.param("predict", "classes", ["list of int"], id="list"),
@@ -105,3 +105,31 @@ def test_results_go_to_standard_output_and_progress_does_not(tmp_path, database,
     assert main(["report", "."]) == 0
     assert "ingest" in capsys.readouterr().out
     assert "<h2>ingest</h2>" in (tmp_path / "report.html").read_text()
+
+
+def test_a_checkpoint_is_converted_into_the_public_layout(tmp_path):
+    import torch
+
+    from yolocore.meta import ModelMeta
+    from yolocore.model.checkpoint import load_weights, save_weights
+    from yolocore.model.yolo11 import build
+
+    model, meta = build("n", 1, "pose", (3, 2)), ModelMeta(task="pose", names=("shape",), keypoints=(3, 2))
+    save_weights(tmp_path / "ours.pt", model, meta)
+    assert main(["convert", f"model={tmp_path / 'ours.pt'}", f"out={tmp_path / 'public.pt'}"]) == 0
+    converted, said = load_weights(tmp_path / "public.pt")
+    assert said == meta
+    assert all(torch.equal(value, converted.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        pytest.param(["out=x.pt"], "model= is missing", id="no model"),
+        pytest.param(["model=x.pt"], "out= is missing", id="no file to write"),
+        pytest.param(["model=x.pt", "ot=y"], "unknown key 'ot'; did you mean 'out'?", id="a slip"),
+    ],
+)
+def test_a_conversion_that_is_not_asked_for_properly_is_one_line(words, line, capsys):
+    assert main(["convert", *words]) == 2
+    assert line in capsys.readouterr().err

@@ -91,6 +91,7 @@ def test_torch_makes_modules_of_it(tmp_path, monkeypatch, task):
     assert all(torch.equal(own[key], others[key]) for key in own)
     assert [p.requires_grad for p in loaded.parameters()] == [p.requires_grad for p in model.parameters()]
     assert not any(module.training for module in loaded.modules())
+    assert getattr(loaded, "kpt_shape", None) == (list(KEYPOINTS[task]) if task in KEYPOINTS else None)
     assert sum(1 for m in loaded.modules() if not any(m.children())) == sum(
         1 for m in model.modules() if not any(m.children())
     )

@@ -111,9 +111,26 @@ def _deployment(words: Sequence[str]) -> tuple[Path, Endpoint, DeployConfig]:
     return Path(request.inputs.repository), Endpoint(request.config.host, request.config.port), request.config
 
 
+def _convert(words: Sequence[str]) -> None:
+    """Write a checkpoint in the public YOLO11 layout, for other tools. Keys: model (a checkpoint), out (a file)."""
+    from yolocore.model.checkpoint import load_weights
+    from yolocore.model.publish import save_public
+    from yolocore.modes.request import nearest, read_keys
+
+    keys, needed = read_keys(words), ("model", "out")
+    for key in keys:
+        if key not in needed:
+            raise UsageError(f"unknown key {key!r}; did you mean {nearest(key, needed)!r}?")
+    for key in needed:
+        if not keys.get(key):
+            raise UsageError(f"{key}= is missing; give model=best.pt out=public.pt")
+    save_public(Path(keys["out"]), *load_weights(keys["model"]))
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "serve": _serve,
     "rollback": _rollback,
+    "convert": _convert,
     "report": _report,
     "version": _version,
 }

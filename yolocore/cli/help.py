@@ -123,4 +123,4 @@ def _table(*headers: str) -> Table:
 def _console() -> Console:
     """Wide enough in a pipe that no line of a table is folded."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+    return console if console.is_terminal else Console(highlight=False, width=400)

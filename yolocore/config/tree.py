@@ -49,7 +49,7 @@ class PipelineConfig(Section):
 class IngestConfig(Section):
     """Turn a folder of images and labels into a dataset."""
 
-    format: Literal["auto", "yolo", "coco", "voc"] = option("auto", "form of the source's labels")
+    format: Literal["auto", "yolo", "coco", "voc", "folders"] = option("auto", "form of the source's labels")
     train_fraction: float = option(0.8, "share of the images for train where the source has no split", gt=0, lt=1)
     val_fraction: float = option(0.1, "share of the images for val; the rest is test", gt=0, lt=1)
     seed: int = option(0, "decides which image goes to which split, and the demo's pictures", ge=0)

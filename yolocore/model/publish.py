@@ -70,6 +70,8 @@ def _network(model: YOLO11, meta: ModelMeta, settings: dict[str, Any]) -> Stub:
         "args": settings,
         "task": meta.task,
     }
+    if meta.keypoints:
+        state["kpt_shape"] = list(meta.keypoints)
     return Stub(Global(f"{PACKAGE}.tasks", task_class), state)
 
 

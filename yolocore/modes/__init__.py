@@ -26,10 +26,17 @@ def run(request: Request, listener: Listener | None = None) -> Record:
     # cost 40 % of the images per second. Beside other work all three vary severalfold. Read when torch is loaded.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     listener = listener or SILENT
+    if os.environ.get("RANK", "0") != "0":  # of several processes of one step, the first speaks for all
+        return _mode(request, SILENT)
     with track(
         request.mode, request.config, pipeline=request.pipeline, request=request.identity(), listener=listener
     ) as tracked:
-        mode = getattr(import_module(f"yolocore.modes.{request.mode}"), request.mode)
-        record: Record = mode(request.config, request.inputs, request.out, Listeners([listener, tracked]))
+        record = _mode(request, Listeners([listener, tracked]))
         tracked.finish(record, request.out)
+    return record
+
+
+def _mode(request: Request, listener: Listener) -> Record:
+    mode = getattr(import_module(f"yolocore.modes.{request.mode}"), request.mode)
+    record: Record = mode(request.config, request.inputs, request.out, listener)
     return record

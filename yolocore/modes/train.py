@@ -13,6 +13,7 @@ from yolocore.errors import DataError, UsageError
 from yolocore.evaluate import detect_split, known_labels, measure
 from yolocore.evaluate.pictures import draw_predictions
 from yolocore.evaluate.plots import draw_metrics
+from yolocore.meta import Task
 from yolocore.model.device import select_device
 from yolocore.modes.inputs import TrainInputs, model_digest
 from yolocore.modes.step import Step
@@ -40,7 +41,7 @@ def train(config: TrainConfig, inputs: TrainInputs, out: Path, listener: Listene
     dataset = open_dataset(inputs.data)
     origin = choose_origin(inputs.model, config)
     check_labels(dataset, origin)
-    images, val_images = _images(dataset, "train", config), _images(dataset, "val", config)
+    images, val_images = (_images(dataset, name, origin.task, config) for name in ("train", "val"))
     device = own_device(select_device(config.device))
     with join(device) as group, deterministic(), reused_memory(), memory_errors(config):
 
@@ -104,7 +105,7 @@ def _lead(
     )
 
 
-def _images(dataset: Dataset, name: str, config: TrainConfig) -> Split:
+def _images(dataset: Dataset, name: str, task: Task, config: TrainConfig) -> Split:
     """The images and objects of a split that the settings leave. Raises DataError where there are none."""
     if config.classes and max(config.classes) >= len(dataset.names):
         raise UsageError(f"classes={max(config.classes)}: the dataset has {len(dataset.names)} classes, from 0 on")
@@ -112,4 +113,5 @@ def _images(dataset: Dataset, name: str, config: TrainConfig) -> Split:
     if not len(split):
         raise DataError(f"data={dataset.path}: its split {name} has no images; training needs some")
     fraction = config.fraction if name == "train" else 1.0
-    return subset(split, fraction, config.classes, config.single_cls, config.seed)
+    # A picture of background teaches a detector something; a classifier has no name for it.
+    return subset(split, fraction, config.classes, config.single_cls, config.seed, background=task != "classify")

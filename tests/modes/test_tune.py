@@ -1,0 +1,85 @@
+"""tune: real trainings under a study, killed and gone on with, and what they leave."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from yolocore.config import TrainConfig, TuneConfig, load_tree
+from yolocore.errors import PreemptedError, UsageError
+from yolocore.model.checkpoint import load_weights
+from yolocore.modes.inputs import TuneInputs
+from yolocore.modes.tune import tune
+from yolocore.progress import SILENT
+
+TINY = TuneConfig(
+    epochs=1, batch=8, nbs=8, imgsz=32, workers=0, device="cpu", trials=3, search=("lr0", "box"), warmup_epochs=0
+)
+
+
+class Stopped:
+    """Ends the process's work when the search says something for the n-th time, as SIGTERM would."""
+
+    def __init__(self, notes: int) -> None:
+        self.left = notes
+
+    def start(self, label: str, total: int | None) -> None: ...
+    def advance(self, n: int = 1, **figures: float) -> None: ...
+    def epoch(self, number: int, row: dict[str, float]) -> None: ...
+
+    def note(self, text: str) -> None:
+        self.left -= text.startswith("trial")
+        if self.left == 0:
+            raise PreemptedError("enough")
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "trials.csv").open()))
+
+
+@pytest.mark.slow
+def test_a_search_leaves_the_best_settings_and_goes_on_where_it_was_ended(shapes, database, tmp_path):
+    inputs = TuneInputs(data=str(shapes), model="yolo11n")
+    whole = tune(TINY, inputs, tmp_path / "whole")
+    for notes in (1, 3, 2):  # before the first training, between two, after one
+        with pytest.raises(PreemptedError):
+            tune(TINY, inputs, tmp_path / "parts", Stopped(notes))
+    parts = tune(TINY, inputs, tmp_path / "parts")
+    assert parts.canonical() == whole.canonical()
+    assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
+
+    assert whole.trials == len(rows(tmp_path / "whole")) == 3
+    best = max(rows(tmp_path / "whole"), key=lambda row: float(row["fitness"]))
+    assert int(best["trial"]) == whole.best_trial and whole.metrics["fitness"] == pytest.approx(
+        float(best["fitness"]), rel=1e-5
+    )
+    load_weights(tmp_path / "whole/best.pt")
+    settings = load_tree(tmp_path / "whole/best.yaml").train
+    assert settings.model_dump() == {**TINY.model_dump(include=set(TrainConfig.model_fields)), **whole.best}
+    assert (tmp_path / "whole/trials.png").stat().st_size > 0
+    assert tune(TINY, inputs, tmp_path / "whole", SILENT) == whole, "a finished search does nothing"
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{database}")
+    found = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    parents = {run.info.run_id for run in found if run.data.tags["yolo.mode"] == "pipeline"}
+    trials = [run for run in found if run.data.tags["yolo.mode"] == "train" and run.info.status == "FINISHED"]
+    assert len(parents) == 1, "both searches are the same one"
+    assert {run.data.tags["mlflow.parentRunId"] for run in trials} == parents
+    assert {run.data.params["lr0"] for run in trials} >= {"0.002"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"search": ("epochs",)}, "search=epochs: cannot be searched", id="a setting without a range"),
+        pytest.param({"optimizer": "auto"}, "optimizer=auto: ignores lr0", id="rates that would be ignored"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_any_work(changes, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        tune(TINY.model_copy(update=changes), TuneInputs(data="nowhere", model="yolo11n"), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
