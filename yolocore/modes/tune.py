@@ -57,9 +57,7 @@ def tune(config: TuneConfig, inputs: TuneInputs, out: Path, listener: Listener =
             _keep_only_the_best(study, step.work)
         best = study.best
         if best is None:
-            raise RefusedError(
-                f"none of {config.trials} trainings came to its end; give a lower lr0"
-            )
+            raise RefusedError(f"none of {config.trials} trainings came to its end; give a lower lr0")
         folder = _folder(step.work, best.number)
         record = TrainRecord.load(folder)
         shutil.copy(folder / record.artifacts["best"].path, step.work / BEST)
