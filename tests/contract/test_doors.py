@@ -35,11 +35,12 @@ def by_dvc(project, mode, keys):
 
 def by_kubeflow(project, mode, keys):
     """The component itself, by Kubeflow's local runner, in a process of its own: the runner keeps global state."""
+    stated = {key: value for key, value in keys.items() if value is not None}  # a form's empty field is left out
     script = f"""
 from kfp import dsl, local
 from components.{mode}.component import {mode}
 local.init(local.SubprocessRunner(use_venv=False), pipeline_root="kubeflow")
-given = {keys!r}
+given = {stated!r}
 if "data" in given:
     @dsl.pipeline
     def pipeline():

@@ -44,7 +44,7 @@ MEDIUM = 32**2  # pixels from which COCO calls an object medium
 @pytest.mark.slow
 @pytest.mark.parametrize("task", WEIGHTS)
 def test_public_weights_are_as_good_as_recorded(shared, tmp_path, task):
-    """128 COCO images in rectangular batches of one, as they were recorded."""
+    """COCO images in rectangular batches of one, as they were recorded."""
     split = open_split(shared, tmp_path, task)
     labels = [split.labels(index) for index in range(len(split))]
     detector = open_detector(str(shared / "data/weights" / WEIGHTS[task]), "cpu")
