@@ -42,6 +42,20 @@ def test_our_file_comes_back(tmp_path, model):
     assert torch.load(tmp_path / "best.pt", weights_only=True)["meta"]["names"] == list(NAMES)
 
 
+@pytest.mark.parametrize("layout", ["ours", "public"])
+def test_the_width_of_a_class_branch_made_for_other_classes_comes_back(tmp_path, layout):
+    # A model that started from 80 classes' weights keeps their branch, in the public trainer as well.
+    wide = build("n", len(NAMES), class_width=80).eval()
+    path = tmp_path / "wide.pt"
+    if layout == "ours":
+        save_weights(path, wide, META)
+    else:
+        write_public(path, {"model": public_model(copy.deepcopy(wide), NAMES), "train_args": {"imgsz": 320}})
+    loaded, meta = load_weights(path)
+    assert (loaded.head.class_width, meta) == (80, META)
+    assert_same(loaded, wide)
+
+
 def test_equal_weights_give_equal_bytes(tmp_path, model):
     save_weights(tmp_path / "a.pt", model, META)
     save_weights(tmp_path / "b.pt", copy.deepcopy(model).to(memory_format=torch.channels_last), META)
@@ -95,6 +109,11 @@ def of_another_family(model):
     model.model[2].cv2.conv = torch.nn.Conv2d(48, 32, 1, bias=False)
 
 
+def of_another_class_branch(model):
+    for level in model.model[23].cv3:
+        level[0][1].conv = torch.nn.Conv2d(64, 101, 1, bias=False)
+
+
 def without_a_layer(model):
     del model.model[22]
 
@@ -126,6 +145,10 @@ def with_huge_names(model):
         (
             of_another_family,
             r"model.2.cv2.conv.weight has the shape \(32, 48, 1, 1\), not \(64, 48, 1, 1\); give a YOLO11",
+        ),
+        (
+            of_another_class_branch,
+            r"model.23.cv3.0.0.1.conv.weight has the shape \(101, 64, 1, 1\), not \(64, 64, 1, 1\)",
         ),
         (without_a_layer, r"has no tensor model.22.cv1.conv.weight"),
         (with_a_layer_more, r"has a tensor model.22.extra.bias too many"),
@@ -229,7 +252,7 @@ def test_refuses_a_width_that_there_is_not(tmp_path, model):
 def test_more_names_than_weights_cost_no_memory(tmp_path, model):
     source = public_model(copy.deepcopy(model), ["same"] * 100_000)
     path = write_public(tmp_path / "names.pt", {"model": source})
-    with pytest.raises(ModelError, match=r"not \(100, 64, 1, 1\); give a YOLO11 checkpoint"):
+    with pytest.raises(ModelError, match=r"not \(100000, 64, 1, 1\); give a YOLO11 checkpoint"):
         load_weights(path)
 
 

@@ -9,16 +9,17 @@ from yolocore.model.yolo11 import build
 
 
 @pytest.mark.parametrize(
-    ("scale", "classes", "fresh"),
+    ("scale", "classes", "width", "fresh"),
     [
-        pytest.param("n", (80, 80), None, id="the same classes: everything"),
+        pytest.param("n", (80, 80), None, None, id="the same classes: everything"),
         # Of the nano size's class branch, only what works on the neck's channels has the same width.
-        pytest.param("n", (80, 3), "model.23.cv3.", id="other classes in n: a fresh class branch"),
-        pytest.param("s", (80, 3), "model.23.cv3.*.2.", id="other classes in s: a fresh last layer"),
+        pytest.param("n", (80, 3), None, "model.23.cv3.", id="other classes in n: a fresh class branch"),
+        pytest.param("n", (80, 3), 80, "model.23.cv3.*.2.", id="its width kept: a fresh last layer"),
+        pytest.param("s", (80, 3), None, "model.23.cv3.*.2.", id="other classes in s: a fresh last layer"),
     ],
 )
-def test_copies_what_fits(scale, classes, fresh):
-    source, target = build(scale, classes[0]), build(scale, classes[1])
+def test_copies_what_fits(scale, classes, width, fresh):
+    source, target = build(scale, classes[0]), build(scale, classes[1], class_width=width)
     before = {key: value.clone() for key, value in target.state_dict().items()}
     report = transfer(target, source)
     assert set(report.copied) | set(report.fresh) == set(before)

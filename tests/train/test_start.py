@@ -62,6 +62,15 @@ def test_a_checkpoint(names: list[str], head_kept: bool, tmp_path: Path) -> None
     assert ("model.23.cv3.0.2.weight" in equal) is head_kept
 
 
+def test_a_class_branch_keeps_its_width_for_other_classes(tmp_path: Path) -> None:
+    source, meta = start("yolo11n", classes(*map(str, range(80))))
+    save_weights(tmp_path / "first.pt", source, meta)
+    model, _ = start(str(tmp_path / "first.pt"), classes("a", "b"), CONFIG.model_copy(update={"seed": 5}))
+    theirs = source.state_dict()
+    fresh = {k for k, v in model.state_dict().items() if v.shape != theirs[k].shape or not torch.equal(v, theirs[k])}
+    assert fresh == {f"model.23.cv3.{level}.2.{name}" for level in range(3) for name in ("weight", "bias")}
+
+
 @pytest.mark.parametrize(
     ("model", "task", "expected"),
     [

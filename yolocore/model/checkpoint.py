@@ -17,11 +17,13 @@ from torch import Tensor
 from yolocore.errors import ModelError
 from yolocore.meta import ModelMeta
 from yolocore.model.archive import Archive, TensorRef
+from yolocore.model.head import MOST_CLASS_WIDTH
 from yolocore.model.public import parse_public
-from yolocore.model.yolo11 import YOLO11, build
+from yolocore.model.yolo11 import SCALES, YOLO11, build
 from yolocore.store import write_atomic
 
 FORMAT = "yolocore-weights-1"
+CLASS_BRANCH = "model.23.cv3.0.0.1.conv.weight"  # the first of its convolutions that has its width
 
 
 def save_weights(path: Path, model: YOLO11, meta: ModelMeta) -> None:
@@ -53,12 +55,21 @@ def load_weights(path: str | Path) -> tuple[YOLO11, ModelMeta]:
             state, meta = parse_public(archive)
         # Without memory at first: a file could announce more than it holds, and fresh weights would be overwritten.
         with torch.device("meta"):
-            model = build(meta.scale, len(meta.names), meta.task, meta.keypoints)
+            model = build(meta.scale, len(meta.names), meta.task, meta.keypoints, _class_width(state, meta))
         _check_shapes(path, state, model.state_dict())
         model.to_empty(device="cpu")
         for key, tensor in model.state_dict().items():
             tensor.copy_(archive.tensor(state[key]))
     return model.eval(), meta
+
+
+def _class_width(state: Mapping[str, TensorRef], meta: ModelMeta) -> int | None:
+    """Channels inside the class branch, where they are some that a model of this size may have."""
+    weight = state.get(CLASS_BRANCH)
+    least = SCALES[meta.scale].channels(256)
+    if meta.task == "classify" or not isinstance(weight, TensorRef) or not weight.shape:
+        return None
+    return weight.shape[0] if least <= weight.shape[0] <= max(least, MOST_CLASS_WIDTH) else None
 
 
 def _check_shapes(path: Path, state: Mapping[str, TensorRef], expected: Mapping[str, Tensor]) -> None:

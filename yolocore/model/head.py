@@ -26,6 +26,7 @@ from yolocore.model.decode import (
 
 STRIDES = (8, 16, 32)
 PROTOTYPES = 32
+MOST_CLASS_WIDTH = 100  # that the number of classes asks for
 
 
 class DFL(nn.Module):
@@ -46,12 +47,13 @@ def _branch(channels: Sequence[int], hidden: int, outputs: int) -> nn.ModuleList
 class Detect(nn.Module):
     """Anchor-free head with decoupled branches: `cv2` for boxes, `cv3` for classes, `cv4` for what a task adds."""
 
-    def __init__(self, nc: int, channels: Sequence[int]) -> None:
-        """nc: classes. channels: of the three levels' features."""
+    def __init__(self, nc: int, channels: Sequence[int], class_width: int | None = None) -> None:
+        """nc: classes. channels: of the three levels' features. class_width: channels inside the class branch where
+        they are not those of a fresh model: one that started from another's weights keeps its width."""
         super().__init__()
         self.nc = nc
         self.widths: tuple[int, ...] = (4 * REG_MAX, nc)  # of the branches' outputs
-        cls = max(channels[0], min(nc, 100))
+        self.class_width = cls = class_width or max(channels[0], min(nc, MOST_CLASS_WIDTH))
         self.cv2 = _branch(channels, max(16, channels[0] // 4, 4 * REG_MAX), 4 * REG_MAX)
         self.cv3 = nn.ModuleList(
             nn.Sequential(
@@ -116,8 +118,8 @@ class Segment(Detect):
     Source: Bolya et al., "YOLACT", ICCV 2019 (arXiv:1904.02689), section 3.
     """
 
-    def __init__(self, nc: int, channels: Sequence[int]) -> None:
-        super().__init__(nc, channels)
+    def __init__(self, nc: int, channels: Sequence[int], class_width: int | None = None) -> None:
+        super().__init__(nc, channels, class_width)
         self.proto = Proto(channels[0], PROTOTYPES)
         self._add_branch(channels, PROTOTYPES)
 
@@ -129,8 +131,10 @@ class Segment(Detect):
 class Pose(Detect):
     """Adds the keypoints of each object (see `decode_keypoints`)."""
 
-    def __init__(self, nc: int, channels: Sequence[int], keypoints: KeypointShape) -> None:
-        super().__init__(nc, channels)
+    def __init__(
+        self, nc: int, channels: Sequence[int], keypoints: KeypointShape, class_width: int | None = None
+    ) -> None:
+        super().__init__(nc, channels, class_width)
         self.keypoints = keypoints
         self._add_branch(channels, math.prod(keypoints))
 
@@ -142,8 +146,8 @@ class Pose(Detect):
 class OBB(Detect):
     """Adds the angle by which each box is rotated (see `decode_rotated`)."""
 
-    def __init__(self, nc: int, channels: Sequence[int]) -> None:
-        super().__init__(nc, channels)
+    def __init__(self, nc: int, channels: Sequence[int], class_width: int | None = None) -> None:
+        super().__init__(nc, channels, class_width)
         self._add_branch(channels, 1)
 
     def _geometry(self, centres: Tensor, strides: Tensor, logits: Tensor, *extra: Tensor) -> tuple[Tensor, ...]:

@@ -24,8 +24,9 @@ def transfer(target: YOLO11, source: YOLO11) -> Transfer:
     """Copy into `target` every tensor of `source` that fits its place.
 
     Between models of one size the backbone always fits; between tasks other than classify the neck and the
-    box branch do as well. The class branch's width and output depend on the number of classes: where they
-    differ, `target` keeps its fresh layers. What a task adds to the head is taken from the same task only.
+    box branch do as well. The class branch's output depends on the number of classes, and its width on the
+    number that it was first made for: where they differ, `target` keeps its fresh layers. What a task adds
+    to the head is taken from the same task only.
     Raises ModelError for models of different sizes.
     """
     if target.scale != source.scale:

@@ -44,7 +44,7 @@ PREVIOUS = -1
 
 
 def _layers(
-    scale: Scaling, nc: int, task: Task, keypoints: KeypointShape | None
+    scale: Scaling, nc: int, task: Task, keypoints: KeypointShape | None, class_width: int | None
 ) -> list[tuple[Sequence[int], nn.Module]]:
     """The network as (where the input comes from, module) rows; a row's index is its name in checkpoints."""
     c = {base: scale.channels(base) for base in (64, 128, 256, 512, 1024)}
@@ -87,26 +87,35 @@ def _layers(
         (before, Conv(c[512], c[512], 3, 2)),
         ((PREVIOUS, 10), Concat()),
         (before, c3k2(c[512] + c[1024], c[1024], c3k=True)),  # 22, stride 32
-        ((16, 19, 22), _head(task, nc, (c[256], c[512], c[1024]), keypoints)),
+        ((16, 19, 22), _head(task, nc, (c[256], c[512], c[1024]), keypoints, class_width)),
     ]
 
 
-def _head(task: Task, nc: int, channels: Sequence[int], keypoints: KeypointShape | None) -> Detect:
+def _head(
+    task: Task, nc: int, channels: Sequence[int], keypoints: KeypointShape | None, class_width: int | None
+) -> Detect:
     if keypoints is not None:
-        return Pose(nc, channels, keypoints)
-    return {"detect": Detect, "segment": Segment, "obb": OBB}[task](nc, channels)
+        return Pose(nc, channels, keypoints, class_width)
+    return {"detect": Detect, "segment": Segment, "obb": OBB}[task](nc, channels, class_width)
 
 
 class YOLO11(nn.Module):
     """The network of one task. In training its output is the raw numbers, otherwise the decoded predictions."""
 
-    def __init__(self, scale: Scale, nc: int, task: Task = "detect", keypoints: KeypointShape | None = None) -> None:
-        """keypoints: of the task pose, which needs them, and of no other."""
+    def __init__(
+        self,
+        scale: Scale,
+        nc: int,
+        task: Task = "detect",
+        keypoints: KeypointShape | None = None,
+        class_width: int | None = None,
+    ) -> None:
+        """keypoints: of the task pose, which needs them, and of no other. class_width: see `Detect`."""
         super().__init__()
         self.scale = scale
         self.task = task
         self.keypoints = keypoints
-        sources, modules = zip(*_layers(SCALES[scale], nc, task, keypoints), strict=True)
+        sources, modules = zip(*_layers(SCALES[scale], nc, task, keypoints, class_width), strict=True)
         self.sources: tuple[Sequence[int], ...] = sources  # of each layer's inputs: indices of layers, or PREVIOUS
         self.kept = {index for row in sources for index in row} - {PREVIOUS}
         self.model = nn.ModuleList(modules)
@@ -138,12 +147,18 @@ class YOLO11(nn.Module):
         return raw if self.training else self.head.decode(raw)
 
 
-def build(scale: str, nc: int, task: Task = "detect", keypoints: KeypointShape | None = None) -> YOLO11:
-    """A YOLO11 with fresh weights. Raises UsageError for a scale that there is not, and for a task pose without
-    keypoints or another one with them.
+def build(
+    scale: str,
+    nc: int,
+    task: Task = "detect",
+    keypoints: KeypointShape | None = None,
+    class_width: int | None = None,
+) -> YOLO11:
+    """A YOLO11 with fresh weights. class_width: see `Detect`; a classifier has none. Raises UsageError for a scale that
+    there is not, and for a task pose without keypoints or another one with them.
     """
     if scale not in SCALES:
         raise UsageError(f"scale={scale!r}: YOLO11 has the sizes {', '.join(SCALES)}")
     if (task == "pose") != (keypoints is not None):
         raise UsageError(f"keypoints={keypoints}: the task {task} takes {'some' if task == 'pose' else 'none'}")
-    return YOLO11(scale, nc, task, keypoints)
+    return YOLO11(scale, nc, task, keypoints, class_width)

@@ -12,7 +12,7 @@ from yolocore.data.dataset import Dataset
 from yolocore.errors import ModelError, UsageError
 from yolocore.meta import SUFFIXES, ModelMeta, Scale, Task, architecture
 from yolocore.model.checkpoint import load_weights
-from yolocore.model.head import Classify
+from yolocore.model.head import Classify, Detect
 from yolocore.model.transfer import transfer
 from yolocore.model.yolo11 import YOLO11, build
 from yolocore.progress import Listener
@@ -68,7 +68,7 @@ def start_from(origin: Origin, dataset: Dataset, config: TrainConfig, listener: 
     torch.manual_seed(config.seed)
     names = class_names(dataset, config)
     keypoints = dataset.keypoints if origin.task == "pose" else None
-    network = build(origin.scale, len(names), origin.task, keypoints)
+    network = build(origin.scale, len(names), origin.task, keypoints, _class_width(origin))
     if origin.weights is None:
         listener.note(f"yolo11{origin.scale}{SUFFIXES[origin.task]} from scratch")
     else:
@@ -84,6 +84,15 @@ def start_from(origin: Origin, dataset: Dataset, config: TrainConfig, listener: 
         network.head.drop.p = config.dropout
     meta = ModelMeta(task=origin.task, scale=origin.scale, names=tuple(names), imgsz=config.imgsz, keypoints=keypoints)
     return network, meta
+
+
+def _class_width(origin: Origin) -> int | None:
+    """That of the weights, whose class branch then serves other classes too, all but its last layer: what it has
+    learnt to see is worth more than the width that the number of classes asks for."""
+    if origin.weights is None or origin.task == "classify":
+        return None
+    head = origin.weights[0].head
+    return head.class_width if isinstance(head, Detect) else None
 
 
 def frozen_layers(model: YOLO11, count: int) -> torch.nn.ModuleList:
