@@ -80,7 +80,8 @@ class Detections:
     def __getitem__(self, rows: slice | npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> Detections:
         """Rows chosen by a slice, a boolean mask or an array of indices."""
         columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Detections(**{name: None if column is None else column[rows] for name, column in columns.items()})
+        chosen: dict[str, Any] = {name: None if column is None else column[rows] for name, column in columns.items()}
+        return Detections(**chosen)
 
 
 @dataclass(frozen=True, eq=False)

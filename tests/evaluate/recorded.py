@@ -11,12 +11,12 @@ from yolocore.masks import Masks
 
 
 def open_split(shared, folder, kind):
-    """The COCO images that have labels of a kind: all 128 for detect, 100 for segment."""
+    """The COCO images, with labels of a kind: all 128 for detect, the 100 that have outlines for segment."""
     (folder / "images").mkdir()
     (folder / "labels").symlink_to(shared / f"data/coco/labels-{kind}")
-    for label in (folder / "labels").glob("*.txt"):
-        image = shared / f"data/coco/images/{label.stem}.jpg"
-        (folder / "images" / image.name).symlink_to(image)
+    for image in (shared / "data/coco/images").iterdir():
+        if kind == "detect" or (folder / f"labels/{image.stem}.txt").exists():
+            (folder / "images" / image.name).symlink_to(image)
     (folder / "dataset.yaml").write_text(
         f"path: {folder}\ntrain: images\nval: images\n" + (shared / "data/coco/names.yaml").read_text()
     )
