@@ -8,7 +8,7 @@ import pytest
 
 from yolocore.records import TrainRecord, ValRecord
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # Task, architecture, built-in data, settings of training, and figures that its val has to reach. They are far above
 # what an untrained network has, and below what a few epochs gave on several kinds of machine.

@@ -26,6 +26,7 @@ def test_ap_of_recorded_boxes_equals_pycocotools(shared, tmp_path, max_det):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ap_of_recorded_masks_equals_pycocotools(shared, tmp_path):
     split = open_split(shared, tmp_path, "segment")
     labels = [split.labels(index) for index in range(len(split))]
@@ -42,6 +43,7 @@ MEDIUM = 32**2  # pixels from which COCO calls an object medium
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("task", WEIGHTS)
 def test_public_weights_are_as_good_as_recorded(shared, tmp_path, task):
     """COCO images in rectangular batches of one, as they were recorded."""

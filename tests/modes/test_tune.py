@@ -40,6 +40,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # ten trainings, each with its pictures
 def test_a_search_leaves_the_best_settings_and_goes_on_where_it_was_ended(shapes, database, tmp_path):
     inputs = TuneInputs(data=str(shapes), model="yolo11n")
     whole = tune(TINY, inputs, tmp_path / "whole")
