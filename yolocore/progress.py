@@ -24,14 +24,16 @@ class Listener(Protocol):
         """One line that a person wants to read."""
 
 
-class _Silent:
+class Silent:
+    """Hears nothing; the base of listeners that care for one kind of report."""
+
     def start(self, label: str, total: int | None) -> None: ...
     def advance(self, n: int = 1, **figures: float) -> None: ...
     def epoch(self, number: int, row: Mapping[str, float]) -> None: ...
     def note(self, text: str) -> None: ...
 
 
-SILENT: Listener = _Silent()
+SILENT: Listener = Silent()
 
 
 class Listeners:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from yolocore.config import Section, Tree
 from yolocore.errors import PreemptedError
 from yolocore.lineage.client import available, connect, where
-from yolocore.progress import SILENT, Listener
+from yolocore.progress import SILENT, Listener, Silent
 from yolocore.records import FILE_NAME, Record
 from yolocore.store import json_digest, short
 
@@ -80,11 +80,7 @@ def track(
         raise
 
 
-class _Untracked:
-    def start(self, label: str, total: int | None) -> None: ...
-    def advance(self, n: int = 1, **figures: float) -> None: ...
-    def epoch(self, number: int, row: Mapping[str, float]) -> None: ...
-    def note(self, text: str) -> None: ...
+class _Untracked(Silent):
     def finish(self, record: Record, out: Path) -> None: ...
 
 

@@ -140,7 +140,9 @@ class Trainer:
         state, share = self.state, (self._group.rank, self._group.size)
         with (
             TrainLoader(self.images, self._config, self.meta.task, self._flip_idx, share) as loader,
-            Validator(self._val_images, self.meta, self._config, self._objective, self._listener) as validator,
+            Validator(
+                self._val_images, self.meta, self._config, self._objective, self._listener, self._flip_idx
+            ) as validator,
             preemption() as self._asked_to_end,
         ):
             try:

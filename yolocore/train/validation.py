@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,7 +17,7 @@ from yolocore.evaluate import evaluate
 from yolocore.meta import ModelMeta
 from yolocore.model.fuse import fuse
 from yolocore.model.yolo11 import YOLO11
-from yolocore.progress import Listener
+from yolocore.progress import Listener, Listeners, Silent
 from yolocore.runtimes.detector import LocalDetector
 from yolocore.runtimes.torch import TorchRuntime
 from yolocore.train.objective import Objective
@@ -36,10 +36,17 @@ class Validator:
     """Validates models on a split; a context manager, for the images stay decoded from epoch to epoch."""
 
     def __init__(
-        self, images: Split, meta: ModelMeta, config: TrainConfig, objective: Objective, listener: Listener
+        self,
+        images: Split,
+        meta: ModelMeta,
+        config: TrainConfig,
+        objective: Objective,
+        listener: Listener,
+        flip_idx: Sequence[int] = (),
     ) -> None:
+        """flip_idx (pose): as `TrainLoader` takes it, which learns from it how many keypoints an object has."""
         self._images, self._meta, self._objective, self._listener = images, meta, objective.alone(), listener
-        self._loader = TrainLoader(images, without_augmentation(config), meta.task)
+        self._loader = TrainLoader(images, without_augmentation(config), meta.task, flip_idx)
 
     def __enter__(self) -> Self:
         self._loader.__enter__()
@@ -53,7 +60,8 @@ class Validator:
         """Raises PreemptedError as soon as `asked_to_end` says so, DataError for a broken image."""
         fused = fuse(model)
         detector = LocalDetector(TorchRuntime.of(fused, self._meta))
-        found = evaluate(detector, self._images, ValConfig(), _Interruptible(self._listener, asked_to_end))
+        listener = Listeners([self._listener, _EndWhenAsked(asked_to_end)])
+        found = evaluate(detector, self._images, ValConfig(), listener)
         sums = torch.zeros(len(self._objective.parts), device=self._objective.device)
         for batch in self._loader.epoch(0):
             _end_if(asked_to_end)
@@ -67,21 +75,11 @@ def _end_if(asked_to_end: Callable[[], bool]) -> None:
         raise PreemptedError("SIGTERM: asked to end while validating")
 
 
-class _Interruptible:
-    """Passes progress on, and ends the work that reports it when that is asked for."""
+class _EndWhenAsked(Silent):
+    """Ends the work that reports its progress when that is asked for."""
 
-    def __init__(self, listener: Listener, asked_to_end: Callable[[], bool]) -> None:
-        self._listener, self._asked_to_end = listener, asked_to_end
-
-    def start(self, label: str, total: int | None) -> None:
-        self._listener.start(label, total)
+    def __init__(self, asked_to_end: Callable[[], bool]) -> None:
+        self._asked_to_end = asked_to_end
 
     def advance(self, n: int = 1, **figures: float) -> None:
-        self._listener.advance(n, **figures)
         _end_if(self._asked_to_end)
-
-    def epoch(self, number: int, row: Mapping[str, float]) -> None:
-        self._listener.epoch(number, row)
-
-    def note(self, text: str) -> None:
-        self._listener.note(text)
