@@ -30,8 +30,13 @@ KINDS: dict[Task, tuple[Kind, ...]] = {
 
 # How far annotators' keypoints of people scatter, as a share of the object's size: nose, then pairs of eyes, ears,
 # shoulders, elbows, wrists, hips, knees, ankles (COCO keypoint evaluation, cocodataset.org/#keypoints-eval).
-_PERSON = np.array([0.026, *np.repeat([0.025, 0.035, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089], 2)])
+_PERSON = (0.026, *np.repeat([0.025, 0.035, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089], 2).tolist())
 _BOX_SHARE = 0.53  # area of an object as a share of its box's, where no outline says it
+
+
+def keypoint_sigmas(count: int) -> tuple[float, ...]:
+    """Of each of an object's keypoints: COCO's for the 17 of people, alike for any others."""
+    return _PERSON if count == len(_PERSON) else (1 / max(count, 1),) * count
 
 
 def similarity(kind: Kind, found: Sequence[Detections], labels: Sequence[Labels]) -> Similarity:
@@ -87,7 +92,7 @@ def pose_similarity(found: Sequence[Detections], labels: Sequence[Labels]) -> Si
     corners = column(labels, "boxes", (4,)).astype(np.float64)
     size = corners[:, 2:] - corners[:, :2]
     low, high = corners[:, None, :2] - size[:, None], corners[:, None, 2:] + size[:, None]
-    sigmas = _PERSON if true.shape[1] == len(_PERSON) else np.full(true.shape[1], 1 / max(true.shape[1], 1))
+    sigmas = np.array(keypoint_sigmas(true.shape[1]))
     area = np.array([each for truth in labels for each in _areas(truth)]) + np.spacing(1)
 
     def measure(rows: Indices, objects: Indices) -> Floats:

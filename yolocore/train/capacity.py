@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psutil
 import torch
 
-from yolocore.data.loader import free_memory
+from yolocore.data.cache import free_memory
 from yolocore.model.yolo11 import YOLO11
 
 SHARE = 0.6  # of the free memory that is planned for; the loader's cache and the targets of crowded images need some

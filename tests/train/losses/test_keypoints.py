@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from yolocore.train.losses.keypoints import COCO_SIGMAS, keypoint_losses
+from yolocore.evaluate.similarity import keypoint_sigmas
+from yolocore.train.losses.keypoints import keypoint_losses
 
 from .. import reference
 
@@ -27,8 +28,8 @@ def case(count: int, dims: int, cells: int = 6):
 @pytest.mark.parametrize(
     ("count", "dims", "sigmas"),
     [
-        pytest.param(17, 3, COCO_SIGMAS, id="bodies: as COCO measures them"),
-        pytest.param(17, 2, COCO_SIGMAS, id="bodies without visibility"),
+        pytest.param(17, 3, keypoint_sigmas(17), id="bodies: as COCO measures them"),
+        pytest.param(17, 2, keypoint_sigmas(17), id="bodies without visibility"),
         pytest.param(4, 3, (1 / 4,) * 4, id="other points, all alike"),
         pytest.param(1, 2, (1.0,), id="one point"),
     ],

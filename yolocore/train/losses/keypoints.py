@@ -6,16 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from yolocore.evaluate.similarity import keypoint_sigmas
 from yolocore.meta import KeypointShape
 from yolocore.model.decode import decode_keypoints
-
-# How far people differ in where they put each of the 17 points of COCO's bodies, as a share of the
-# square root of the body's area. Source: the COCO keypoint task (cocodataset.org/#keypoints-eval).
-COCO_SIGMAS = (
-    *(0.026, 0.025, 0.025, 0.035, 0.035),  # nose, eyes, ears
-    *(0.079, 0.079, 0.072, 0.072, 0.062, 0.062),  # shoulders, elbows, wrists
-    *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),  # hips, knees, ankles
-)
 
 
 def keypoint_losses(
@@ -33,7 +26,7 @@ def keypoint_losses(
     points = raw.unflatten(1, shape)
     found = decode_keypoints(points[..., :2].flatten(1).T, centres, strides, 2).T.unflatten(1, (count, 2))
     labelled = (truth[..., 2] > 0).to(raw.dtype)
-    sigmas = raw.new_tensor(COCO_SIGMAS if count == len(COCO_SIGMAS) else (1 / count,) * count)
+    sigmas = raw.new_tensor(keypoint_sigmas(count))
     area = ((boxes[:, 2:] - boxes[:, :2]).prod(1)).clamp(min=1)
     distance = (found - truth[..., :2]).square().sum(2)
     similarity = torch.exp(-distance / (2 * (2 * sigmas) ** 2 * area[:, None]))
