@@ -72,6 +72,12 @@ class Letterbox:
         """Pixels of the canvas per pixel of the source, along x and y: rounding makes them differ a little."""
         return self.size[1] / self.source[1], self.size[0] / self.source[0]
 
+    @property
+    def matrix(self) -> npt.NDArray[np.float64]:
+        """(3, 3): pixels of the source to those of the canvas."""
+        (gain_x, gain_y), (left, top) = self.gain, self.offset
+        return np.array([[gain_x, 0, left], [0, gain_y, top], [0, 0, 1]])
+
     def restore(self, boxes: Boxes) -> Boxes:
         """(n, 4) xyxy in canvas pixels → source pixels, clipped to the source image."""
         offset, gain = (np.array(pair * 2, boxes.dtype) for pair in (self.offset, self.gain))

@@ -138,7 +138,7 @@ def _step(
         pixels = torch.from_numpy(batch.images).to(device).permute(0, 3, 1, 2).float().div_(255)
         with torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
             raw = model.raw(pixels)
-        task_loss("detect", raw, Targets.of(batch, device), config)[0].backward()
+        task_loss("detect", raw, Targets.of(batch.objects, device), config)[0].backward()
         torch.nn.utils.clip_grad_norm_(parameters, 10.0)
         optimizer.step()
         optimizer.zero_grad()

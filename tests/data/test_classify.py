@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.data.plain import PLAIN
 from yolocore.config import TrainConfig
-from yolocore.data.augment import without_augmentation
 from yolocore.data.classify import ERASED_SHARES, augment, random_part
 from yolocore.letterbox import centre_crop
 
@@ -27,7 +27,7 @@ def drawn(seed: int, side: int = 64, image: np.ndarray = PLACES, **settings) -> 
 def test_without_augmentation_it_is_what_inference_sees(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     out = np.empty((64, 64, 3), np.uint8)
-    augment(image, out, without_augmentation(TrainConfig()), np.random.default_rng(0))
+    augment(image, out, TrainConfig(**PLAIN), np.random.default_rng(0))
     assert np.array_equal(out[..., ::-1], centre_crop(image, 64))
 
 

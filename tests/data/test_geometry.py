@@ -9,13 +9,13 @@ from yolocore.config import TrainConfig
 from yolocore.data.geometry import (
     draw,
     flip,
-    letterbox_placement,
     mirror,
     mosaic_placements,
     project,
     project_boxes,
     random_view,
 )
+from yolocore.letterbox import Letterbox
 
 
 def test_the_horizon_of_a_perspective_stays_outside_the_canvas() -> None:
@@ -71,5 +71,5 @@ def test_a_mirror_is_its_own_inverse() -> None:
 
 
 def test_a_letterbox_is_centred() -> None:
-    (corners,) = project(np.array([[[0.0, 0], [100, 50]]]), letterbox_placement((50, 100), (64, 64)))
+    (corners,) = project(np.array([[[0.0, 0], [100, 50]]]), Letterbox.fit((50, 100), (64, 64)).matrix[None])
     assert corners.tolist() == [[0, 16], [64, 48]]

@@ -12,7 +12,7 @@ import pytest
 from yolocore.config import TrainConfig
 from yolocore.data import open_dataset
 from yolocore.data.labels import Labels
-from yolocore.data.loader import Batch, TrainLoader
+from yolocore.data.loader import Batch, ObjectTable, TrainLoader
 from yolocore.errors import DataError
 
 TASKS = ("detect", "segment", "pose", "obb", "classify")
@@ -76,11 +76,15 @@ def batches(split, epoch: int = 0, start: int = 0, task: str = "detect", share=(
 
 def equal(a: list[Batch], b: list[Batch]) -> bool:
     return len(a) == len(b) and all(
-        np.array_equal(getattr(x, field.name), getattr(y, field.name))
+        np.array_equal(one, other)
         for x, y in zip(a, b, strict=True)
-        for field in fields(Batch)
-        if getattr(x, field.name) is not None or getattr(y, field.name) is not None
+        for one, other in zip(columns(x), columns(y), strict=True)
+        if one is not None or other is not None
     )
+
+
+def columns(batch: Batch) -> list[np.ndarray | None]:
+    return [batch.images, *(getattr(batch.objects, field.name) for field in fields(ObjectTable))]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -110,38 +114,38 @@ def test_all_of_it_for_every_task(split, task: str, settings: dict) -> None:
     shares = [batches(split, task=task, share=(rank, 2), workers=rank, **settings) for rank in range(2)]
     assert equal(whole, [joined(*parts) for parts in zip(*shares, strict=True)])
     for batch in whole:
-        pictures, height, width, channels = batch.images.shape
+        (pictures, height, width, channels), objects = batch.images.shape, batch.objects
         assert channels == 3 and height % 32 == width % 32 == 0
-        n = len(batch.image)
-        assert (np.diff(batch.image) >= 0).all() and batch.image.max(initial=0) < pictures
-        assert batch.classes.shape == (n,) and batch.classes.dtype == batch.image.dtype == np.int64
-        assert batch.boxes.shape == (n, 4) and batch.boxes.dtype == np.float32
-        assert (batch.boxes >= 0).all() and (batch.boxes <= np.array([width, height] * 2) + 1e-4).all()
-        given = {name for name in ("masks", "keypoints", "rotated") if getattr(batch, name) is not None}
+        n = len(objects.image)
+        assert (np.diff(objects.image) >= 0).all() and objects.image.max(initial=0) < pictures
+        assert objects.classes.shape == (n,) and objects.classes.dtype == objects.image.dtype == np.int64
+        assert objects.boxes.shape == (n, 4) and objects.boxes.dtype == np.float32
+        assert (objects.boxes >= 0).all() and (objects.boxes <= np.array([width, height] * 2) + 1e-4).all()
+        given = {name for name in ("masks", "keypoints", "rotated") if getattr(objects, name) is not None}
         assert given == {COLUMNS[task]} - {None}
         if task == "segment":
-            assert batch.masks.shape == (pictures, height // 4, width // 4) and batch.masks.dtype == np.int16
-            rows = np.bincount(batch.image, minlength=pictures)
-            assert (batch.masks.reshape(pictures, -1).max(1) <= rows).all() and (batch.masks >= 0).all()
+            assert objects.masks.shape == (pictures, height // 4, width // 4) and objects.masks.dtype == np.int16
+            rows = np.bincount(objects.image, minlength=pictures)
+            assert (objects.masks.reshape(pictures, -1).max(1) <= rows).all() and (objects.masks >= 0).all()
         elif task == "pose":
-            assert batch.keypoints.shape == (n, 2, 3) and batch.keypoints.dtype == np.float32
+            assert objects.keypoints.shape == (n, 2, 3) and objects.keypoints.dtype == np.float32
         elif task == "obb":
-            assert batch.rotated.shape == (n, 5) and batch.rotated.dtype == np.float32
+            assert objects.rotated.shape == (n, 5) and objects.rotated.dtype == np.float32
         elif task == "classify":
-            assert np.array_equal(batch.image, np.arange(pictures))
-            assert (batch.boxes == [0, 0, width, height]).all()
+            assert np.array_equal(objects.image, np.arange(pictures))
+            assert (objects.boxes == [0, 0, width, height]).all()
 
 
 def joined(a: Batch, b: Batch) -> Batch:
     """The batch of which two processes have a share each."""
-    columns = {
+    both = {
         field.name: None
-        if getattr(a, field.name) is None
-        else np.concatenate([getattr(a, field.name), getattr(b, field.name)])
-        for field in fields(Batch)
+        if getattr(a.objects, field.name) is None
+        else np.concatenate([getattr(a.objects, field.name), getattr(b.objects, field.name)])
+        for field in fields(ObjectTable)
     }
-    columns["image"] = np.concatenate([a.image, b.image + len(a.images)])
-    return Batch(**columns)
+    both["image"] = np.concatenate([a.objects.image, b.objects.image + len(a.images)])
+    return Batch(np.concatenate([a.images, b.images]), ObjectTable(**both))
 
 
 def test_every_image_once_and_batches_of_nearly_equal_size(split) -> None:
@@ -164,14 +168,14 @@ def test_what_randomness_depends_on(split, one: dict, other: dict, same: bool) -
 
 def test_the_last_epochs_have_no_mosaic(split) -> None:
     """A mosaic has up to four objects; a letterboxed picture has its own one."""
-    assert max(np.bincount(batch.image).max() for batch in batches(split, epoch=0)) > 1
-    assert max(np.bincount(batch.image).max() for batch in batches(split, epoch=3)) == 1
+    assert max(np.bincount(batch.objects.image).max() for batch in batches(split, epoch=0)) > 1
+    assert max(np.bincount(batch.objects.image).max() for batch in batches(split, epoch=3)) == 1
 
 
 def test_boxes_lie_on_their_objects(split) -> None:
     for batch in batches(split, hsv_h=0.0, hsv_s=0.0, hsv_v=0.0):
         assert batch.images.shape[1:] == (64, 64, 3)
-        for image, (x1, y1, x2, y2) in zip(batch.image, batch.boxes.round().astype(int), strict=True):
+        for image, (x1, y1, x2, y2) in zip(batch.objects.image, batch.objects.boxes.round().astype(int), strict=True):
             inside = batch.images[image, y1 + 1 : y2 - 1, x1 + 1 : x2 - 1]
             assert inside.size == 0 or np.median(inside) > 180
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from yolocore.data.loader import Batch
+from yolocore.data.loader import ObjectTable
 from yolocore.train.assign import Assignment, Grid, Targets, candidates, choose, rotated_candidates
 from yolocore.train.overlap import complete_iou
 
@@ -17,11 +17,11 @@ STRIDES = (8, 16, 32)
 
 def test_targets_of_a_batch_are_its_columns() -> None:
     image, classes, boxes = np.array([0, 1]), np.array([2, 0]), np.ones((2, 4), np.float32)
-    batch = Batch(np.zeros((2, 32, 32, 3), np.uint8), image, classes, boxes, rotated=np.full((2, 5), 3, np.float32))
-    targets = Targets.of(batch, torch.device("cpu"))
+    objects = ObjectTable(image, classes, boxes, rotated=np.full((2, 5), 3, np.float32))
+    targets = Targets.of(objects, torch.device("cpu"))
     assert targets.masks is None and targets.keypoints is None and targets.rotated is not None
     for name in ("image", "classes", "boxes", "rotated"):
-        assert np.array_equal(getattr(targets, name).numpy(), getattr(batch, name))
+        assert np.array_equal(getattr(targets, name).numpy(), getattr(objects, name))
 
 
 def grid_of(size: int, images: int = 1, width: int | None = None) -> Grid:

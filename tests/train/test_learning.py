@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.data.plain import PLAIN
 from yolocore.config import TrainConfig
-from yolocore.data.augment import without_augmentation
 from yolocore.modes.inputs import TrainInputs
 from yolocore.modes.train import train
 
@@ -47,8 +47,8 @@ def test_eight_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
             (tmp_path / "labels" / split / f"{number:02}.txt").write_text(label)
     (tmp_path / "dataset.yaml").write_text("train: images/train\nval: images/val\nnames: [rectangle, ellipse]\n")
     config = TrainConfig(
-        epochs=10, batch=4, nbs=4, imgsz=SIDE, optimizer="AdamW", lr0=0.002, warmup_epochs=1.0, device="cpu"
+        epochs=10, batch=4, nbs=4, imgsz=SIDE, optimizer="AdamW", lr0=0.002, warmup_epochs=1.0, device="cpu", **PLAIN
     )
     data = TrainInputs(data=str(tmp_path), model="yolo11n")
-    record = train(without_augmentation(config), data, tmp_path / "out")
+    record = train(config, data, tmp_path / "out")
     assert record.metrics["map50_95"] > 0.8

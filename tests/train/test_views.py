@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from yolocore.config import TrainConfig
-from yolocore.data.loader import Batch
+from yolocore.data.loader import Batch, ObjectTable
 from yolocore.meta import TASKS, Task
 from yolocore.train.views import draw_batch, draw_curves, drawn_batches, table_columns, write_table
 
@@ -71,7 +71,7 @@ def test_which_batches_are_drawn(epochs: int, close_mosaic: int, batches: int, n
 def test_batch(pictures: int, shape: tuple[int, int, int], tmp_path: Path) -> None:
     images = np.full((pictures, 32, 32, 3), 100, np.uint8)
     boxes = np.tile(np.array([[4, 12, 28, 28]], np.float32), (pictures, 1))
-    batch = Batch(images, np.arange(pictures), np.zeros(pictures, np.int64), boxes)
+    batch = Batch(images, ObjectTable(np.arange(pictures), np.zeros(pictures, np.int64), boxes))
     draw_batch(batch, ["thing"], tmp_path / "batch.jpg")
     drawn = cv2.imread(str(tmp_path / "batch.jpg"))
     assert drawn.shape == shape
@@ -92,6 +92,6 @@ def test_labels_of_a_task_are_drawn(labels: dict, tmp_path: Path) -> None:
     zero = np.zeros(1, np.int64)
     pictures = []
     for some in ({}, labels):
-        draw_batch(Batch(image, zero, zero, box, **some), [""], tmp_path / "batch.png")
+        draw_batch(Batch(image, ObjectTable(zero, zero, box, **some)), [""], tmp_path / "batch.png")
         pictures.append(cv2.imread(str(tmp_path / "batch.png")).astype(int))
     assert np.abs(pictures[0] - pictures[1]).max() > 20

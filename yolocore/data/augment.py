@@ -18,30 +18,21 @@ from yolocore.data.geometry import (
     Shape,
     draw,
     flip,
-    letterbox_placement,
     mosaic_placements,
     random_view,
 )
 from yolocore.data.objects import Objects
 from yolocore.data.paste import paste
-from yolocore.letterbox import FILL
+from yolocore.letterbox import FILL, Letterbox
 
 MIXUP_BETA = 32.0  # both parameters of the distribution of a blend's share: nearly always about a half
 
 _COMPOSITION = ("mosaic", "mixup", "copy_paste")
-_GEOMETRY = ("degrees", "translate", "scale", "shear", "perspective", "fliplr", "flipud", "multi_scale")
-_COLOUR = ("hsv_h", "hsv_s", "hsv_v", "erasing")
 
 
 def without_composition(config: TrainConfig) -> TrainConfig:
     """The same config, under which a picture shows one image, as in the last epochs."""
     return config.model_copy(update=dict.fromkeys(_COMPOSITION, 0.0))
-
-
-def without_augmentation(config: TrainConfig) -> TrainConfig:
-    """The same config, under which pictures are only letterboxed, or for a classifier cropped at the centre."""
-    nothing = dict.fromkeys((*_COMPOSITION, *_GEOMETRY, *_COLOUR), 0.0)
-    return config.model_copy(update={**nothing, "crop": 1.0})
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +78,7 @@ def _compose(
     height, width = out.shape[:2]
     sizes = [sample.size for sample in samples]
     if len(samples) == 1:
-        placements = letterbox_placement(sizes[0], (height, width))
+        placements = Letterbox.fit(sizes[0], (height, width)).matrix[None]
         matrices = random_view(config, (height, width), (height, width), rng) @ placements
     else:
         placements = mosaic_placements(sizes, (height, width), rng)

@@ -18,20 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from yolocore.config.tree import TrainConfig
-from yolocore.letterbox import Letterbox
 
 Array = npt.NDArray[np.float64]
 Shape = tuple[int, int]
 Picture = npt.NDArray[np.uint8]
 
 _UNIT_SQUARE = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
-
-
-def letterbox_placement(size: Shape, shape: Shape) -> Array:
-    """(1, 3, 3): where a single image lies on a canvas."""
-    box = Letterbox.fit(size, shape)
-    gain_y, gain_x = box.size[0] / size[0], box.size[1] / size[1]
-    return np.array([[[gain_x, 0, box.pad_left], [0, gain_y, box.pad_top], [0, 0, 1]]])
 
 
 def mosaic_placements(sizes: Sequence[Shape], shape: Shape, rng: np.random.Generator) -> Array:

@@ -24,6 +24,7 @@ from yolocore.data import classify
 from yolocore.data.augment import Sample, augment, without_composition
 from yolocore.data.cache import SampleCache, free_memory
 from yolocore.data.dataset import Split
+from yolocore.data.geometry import Shape
 from yolocore.data.objects import MASK_STRIDE, Objects
 from yolocore.data.plan import Index, Run, batch_count, largest_side, plan_epoch
 from yolocore.meta import Task
@@ -37,10 +38,9 @@ PREFETCH = 2  # batches in the making beside the one in use
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
-    """Pictures, and the objects in them as one table; the objects of a picture are consecutive rows.
+class ObjectTable:
+    """The objects of the b pictures of a batch; those of a picture are consecutive rows.
 
-    images: (b, h, w, 3) uint8, RGB.
     image: (n,) int64 index in the batch. classes: (n,) int64. boxes: (n, 4) float32 xyxy pixels.
     masks (segment): (b, h/4, w/4) int16, in each pixel 1 + the row of its object among those of its picture,
     0 where there is none; a smaller object lies on top of a larger one, a pasted one on top of all others.
@@ -49,13 +49,33 @@ class Batch:
     classify: one row a picture, whose box is the whole of it.
     """
 
-    images: npt.NDArray[np.uint8]
     image: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int64]
     boxes: npt.NDArray[np.float32]
     masks: npt.NDArray[np.int16] | None = None
     keypoints: npt.NDArray[np.float32] | None = None
     rotated: npt.NDArray[np.float32] | None = None
+
+    @classmethod
+    def of(cls, pictures: Sequence[Objects], masks: npt.NDArray[np.int16] | None = None) -> ObjectTable:
+        """Those of several pictures of one task; masks: as painted from them."""
+        objects = Objects.joined(pictures)
+        return cls(
+            np.repeat(np.arange(len(pictures)), [len(each) for each in pictures]),
+            objects.classes,
+            objects.boxes.astype(np.float32),
+            masks,
+            None if objects.keypoints is None else objects.keypoints.astype(np.float32),
+            None if objects.corners is None else from_corners(objects.corners).astype(np.float32),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """images: (b, h, w, 3) uint8, RGB. objects: what they show."""
+
+    images: npt.NDArray[np.uint8]
+    objects: ObjectTable
 
 
 class TrainLoader:
@@ -116,15 +136,18 @@ class TrainLoader:
     def _submit(self, artist: _Artist, run: Run) -> _Pending:
         places = np.array_split(np.arange(len(run.images)) + run.first, self._ranks)[self._rank]
         images = np.empty((len(places), *run.shape, 3), np.uint8)
-        masks = None
-        if self._task == "segment":
-            masks = np.zeros((len(places), *(side // MASK_STRIDE for side in run.shape)), np.int16)
+        masks = empty_masks(len(places), run.shape) if self._task == "segment" else None
         paint = artist.classify if self._task == "classify" else artist.compose
         pictures = [
             self._pool.submit(paint, place, out, None if masks is None else masks[row])
             for row, (place, out) in enumerate(zip(places.tolist(), images, strict=True))
         ]
         return _Pending(images, masks, pictures)
+
+
+def empty_masks(count: int, shape: Shape) -> npt.NDArray[np.int16]:
+    """What the objects of `count` pictures of a shape are painted into."""
+    return np.zeros((count, *(side // MASK_STRIDE for side in shape)), np.int16)
 
 
 def _allow_fast_resize() -> None:
@@ -186,14 +209,4 @@ class _Pending:
     pictures: list[Future[Objects]]
 
     def result(self) -> Batch:
-        pictures = [picture.result() for picture in self.pictures]
-        objects = Objects.joined(pictures)
-        return Batch(
-            self.images,
-            np.repeat(np.arange(len(pictures)), [len(each) for each in pictures]),
-            objects.classes,
-            objects.boxes.astype(np.float32),
-            self.masks,
-            None if objects.keypoints is None else objects.keypoints.astype(np.float32),
-            None if objects.corners is None else from_corners(objects.corners).astype(np.float32),
-        )
+        return Batch(self.images, ObjectTable.of([picture.result() for picture in self.pictures], self.masks))

@@ -52,8 +52,7 @@ def detect_split(
     """
     if not len(split):
         raise DataError("the split has no images; choose another one")
-    order = np.argsort(split.sizes[:, 0] / split.sizes[:, 1], kind="stable").tolist()
-    batches = [order[start : start + config.batch] for start in range(0, len(order), config.batch)]
+    batches = batches_of(split, config.batch)
     results: list[Any] = [None] * len(split)
 
     def decode(index: int) -> npt.NDArray[np.uint8]:
@@ -84,6 +83,12 @@ def detect_split(
                 results[index] = found
             listener.advance(len(indices))
     return results
+
+
+def batches_of(split: Split, size: int) -> list[list[int]]:
+    """Numbers of the images in each batch, those of like shape together."""
+    order = np.argsort(split.sizes[:, 0] / split.sizes[:, 1], kind="stable").tolist()
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def check_classes(detector: Detector, dataset: Dataset, listener: Listener = SILENT) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -45,8 +46,17 @@ class TorchRuntime:
         self._device = device
         self._dtype = dtype
 
-    @torch.inference_mode()
     def forward(self, batch: Floats) -> Outputs:
         """As `Runtime.forward` says."""
+        return self.decode(self.raw(batch))
+
+    @torch.inference_mode()
+    def raw(self, batch: Floats) -> list[torch.Tensor]:
+        """The first half of `forward`: as `YOLO11.raw` says, on the device."""
         images = torch.from_numpy(batch).to(self._device, self._dtype, memory_format=torch.channels_last)
-        return tuple(output.float().cpu().numpy() for output in self._model(images))
+        return self._model.raw(images)
+
+    @torch.inference_mode()
+    def decode(self, raw: Sequence[torch.Tensor]) -> Outputs:
+        """The second half of `forward`."""
+        return tuple(output.float().cpu().numpy() for output in self._model.head.decode(raw))

@@ -19,7 +19,7 @@ from torch import Tensor
 from yolocore.train.overlap import turned
 
 if TYPE_CHECKING:
-    from yolocore.data.loader import Batch
+    from yolocore.data.loader import ObjectTable
 
 TOPK = 10
 ALPHA = 0.5
@@ -53,11 +53,11 @@ class Targets:
     rotated: Tensor | None = None
 
     @classmethod
-    def of(cls, batch: Batch, device: torch.device) -> Targets:
-        """The objects of a loader's batch, on a device."""
+    def of(cls, objects: ObjectTable, device: torch.device) -> Targets:
+        """Those of the loader, on a device."""
 
         def moved(name: str) -> Any:
-            column = getattr(batch, name)
+            column = getattr(objects, name)
             return None if column is None else torch.from_numpy(column).to(device)
 
         return cls(*(moved(field.name) for field in fields(cls)))

@@ -138,11 +138,9 @@ class Trainer:
         DataError for a broken image.
         """
         state, share = self.state, (self._group.rank, self._group.size)
+        validator = Validator(self._val_images, self.meta, self._objective, self._listener)
         with (
             TrainLoader(self.images, self._config, self.meta.task, self._flip_idx, share) as loader,
-            Validator(
-                self._val_images, self.meta, self._config, self._objective, self._listener, self._flip_idx
-            ) as validator,
             preemption() as self._asked_to_end,
         ):
             try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from yolocore.config.tree import TrainConfig
-from yolocore.data.loader import Batch
+from yolocore.data.loader import Batch, ObjectTable
 from yolocore.meta import ModelMeta
 from yolocore.model.yolo11 import YOLO11
 from yolocore.train.assign import Targets
@@ -41,15 +41,19 @@ class Objective:
         return replace(self, total=_alone)
 
     def __call__(self, model: YOLO11, batch: Batch) -> tuple[Tensor, Tensor]:
-        """As `task_loss` returns it."""
+        """What the model makes of a batch, as `task_loss` returns it."""
         # A view of the batch's own memory, which is channels last already.
         images = torch.from_numpy(batch.images).to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
         with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
             raw = model.raw(images)
+        return self.loss(raw, batch.objects)
+
+    def loss(self, raw: Sequence[Tensor], objects: ObjectTable) -> tuple[Tensor, Tensor]:
+        """raw: of `YOLO11.raw`. As `task_loss` returns it."""
         return task_loss(
             self.meta.task,
             raw,
-            Targets.of(batch, self.device),
+            Targets.of(objects, self.device),
             self.config,
             keypoints=self.meta.keypoints,
             class_weights=self.class_weights,

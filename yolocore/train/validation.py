@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
 
+import numpy as np
 import torch
 
-from yolocore.config.tree import TrainConfig, ValConfig
-from yolocore.data.augment import without_augmentation
+from yolocore.config.tree import ValConfig
 from yolocore.data.dataset import Split
-from yolocore.data.loader import TrainLoader
+from yolocore.data.geometry import Shape
+from yolocore.data.loader import ObjectTable, empty_masks
+from yolocore.data.objects import Objects
 from yolocore.errors import PreemptedError
 from yolocore.evaluate import evaluate
+from yolocore.evaluate.loop import batches_of
+from yolocore.letterbox import Letterbox
 from yolocore.meta import ModelMeta
-from yolocore.model.fuse import fuse
 from yolocore.model.yolo11 import YOLO11
 from yolocore.progress import Listener, Listeners, Silent
+from yolocore.runtimes.base import Floats, Outputs
 from yolocore.runtimes.detector import LocalDetector
 from yolocore.runtimes.torch import TorchRuntime
 from yolocore.train.objective import Objective
@@ -33,46 +36,59 @@ class Figures:
 
 
 class Validator:
-    """Validates models on a split; a context manager, for the images stay decoded from epoch to epoch."""
+    """Validates models on a split. The network sees every image once, for the figures and for the loss."""
 
-    def __init__(
-        self,
-        images: Split,
-        meta: ModelMeta,
-        config: TrainConfig,
-        objective: Objective,
-        listener: Listener,
-        flip_idx: Sequence[int] = (),
-    ) -> None:
-        """flip_idx (pose): as `TrainLoader` takes it, which learns from it how many keypoints an object has."""
+    def __init__(self, images: Split, meta: ModelMeta, objective: Objective, listener: Listener) -> None:
         self._images, self._meta, self._objective, self._listener = images, meta, objective.alone(), listener
-        self._loader = TrainLoader(images, without_augmentation(config), meta.task, flip_idx)
-
-    def __enter__(self) -> Self:
-        self._loader.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._loader.__exit__(*exception)
 
     @torch.no_grad()
     def measure(self, model: YOLO11, asked_to_end: Callable[[], bool]) -> Figures:
         """Raises PreemptedError as soon as `asked_to_end` says so, DataError for a broken image."""
-        fused = fuse(model)
-        detector = LocalDetector(TorchRuntime.of(fused, self._meta))
+        config = ValConfig()
+        runtime = _WithLoss(TorchRuntime.of(model, self._meta), self._objective, self._images, config.batch)
         listener = Listeners([self._listener, _EndWhenAsked(asked_to_end)])
-        found = evaluate(detector, self._images, ValConfig(), listener)
-        sums = torch.zeros(len(self._objective.parts), device=self._objective.device)
-        for batch in self._loader.epoch(0):
-            _end_if(asked_to_end)
-            sums += self._objective(fused, batch)[1] * len(batch.images)
-        losses = (sums / len(self._images)).tolist()
+        found = evaluate(LocalDetector(runtime), self._images, config, listener)
+        losses = (runtime.sums / len(self._images)).tolist()
         return Figures(found.fitness, found.summary(), dict(zip(self._objective.parts, losses, strict=True)))
 
 
-def _end_if(asked_to_end: Callable[[], bool]) -> None:
-    if asked_to_end():
-        raise PreemptedError("SIGTERM: asked to end while validating")
+class _WithLoss:
+    """A runtime for one pass over a split, in the evaluator's batches. sums: of each part of the loss, over images."""
+
+    shape: Shape | None = None
+
+    def __init__(self, runtime: TorchRuntime, objective: Objective, images: Split, batch: int) -> None:
+        self.name, self.meta = runtime.name, runtime.meta
+        self.sums = torch.zeros(len(objective.parts), device=objective.device)
+        self._runtime, self._objective, self._images = runtime, objective, images
+        self._batches = iter(batches_of(images, batch))
+
+    def forward(self, batch: Floats) -> Outputs:
+        indices = next(self._batches)
+        raw = self._runtime.raw(batch)
+        objects = self._objects(indices, (batch.shape[2], batch.shape[3]))
+        self.sums += self._objective.loss(raw, objects)[1] * len(indices)
+        return self._runtime.decode(raw)
+
+    def _objects(self, indices: Sequence[int], shape: Shape) -> ObjectTable:
+        """What the images of a batch show, where they lie on a canvas of this shape."""
+        pictures = [self._picture(index, shape) for index in indices]
+        masks = empty_masks(len(pictures), shape) if self.meta.task == "segment" else None
+        if masks is not None:
+            for picture, mask in zip(pictures, masks, strict=True):
+                picture.paint(mask)
+        return ObjectTable.of(pictures, masks)
+
+    def _picture(self, index: int, shape: Shape) -> Objects:
+        labels = self._images.labels(index)
+        height, width = shape
+        if self.meta.task == "classify":
+            return Objects(labels.classes, np.array([[0.0, 0, width, height]]))
+        points, _ = self.meta.keypoints or (0, 0)
+        size = self._images.sizes[index].tolist()
+        place = Letterbox.fit((size[0], size[1]), shape, self.meta.imgsz)
+        matrices = np.broadcast_to(place.matrix, (len(labels), 3, 3))
+        return Objects.of(labels, self.meta.task, points).moved(matrices).visible(shape)
 
 
 class _EndWhenAsked(Silent):
@@ -82,4 +98,5 @@ class _EndWhenAsked(Silent):
         self._asked_to_end = asked_to_end
 
     def advance(self, n: int = 1, **figures: float) -> None:
-        _end_if(self._asked_to_end)
+        if self._asked_to_end():
+            raise PreemptedError("SIGTERM: asked to end while validating")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from yolocore.config.tree import TrainConfig
 from yolocore.data.labels import Labels
-from yolocore.data.loader import Batch
+from yolocore.data.loader import Batch, ObjectTable
 from yolocore.draw import draw_labels
 from yolocore.meta import Task
 from yolocore.rotated import to_corners
@@ -95,7 +95,7 @@ def draw_batch(batch: Batch, names: Sequence[str], path: Path) -> None:
     """The pictures of a training batch with what the network is to find in them, as a square of tiles."""
     pictures = batch.images[:_TILES, ..., ::-1].copy()
     for index, picture in enumerate(pictures):
-        draw_labels(picture, _labels_of(batch, index), names)
+        draw_labels(picture, _labels_of(batch.objects, index), names)
     count, height, width, _ = pictures.shape
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -105,15 +105,15 @@ def draw_batch(batch: Batch, names: Sequence[str], path: Path) -> None:
     write_atomic(path, cv2.imencode(path.suffix, mosaic)[1].tobytes())
 
 
-def _labels_of(batch: Batch, index: int) -> Labels:
-    """The objects of one picture of the batch."""
-    rows = batch.image == index
+def _labels_of(objects: ObjectTable, index: int) -> Labels:
+    """The objects of one picture of a batch."""
+    rows = objects.image == index
     return Labels(
-        classes=batch.classes[rows],
-        boxes=batch.boxes[rows],
-        polygons=None if batch.masks is None else _outlines(batch.masks[index], int(rows.sum())),
-        keypoints=None if batch.keypoints is None else batch.keypoints[rows],
-        corners=None if batch.rotated is None else to_corners(batch.rotated[rows]),
+        classes=objects.classes[rows],
+        boxes=objects.boxes[rows],
+        polygons=None if objects.masks is None else _outlines(objects.masks[index], int(rows.sum())),
+        keypoints=None if objects.keypoints is None else objects.keypoints[rows],
+        corners=None if objects.rotated is None else to_corners(objects.rotated[rows]),
     )
 
 
