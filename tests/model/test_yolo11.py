@@ -1,5 +1,6 @@
 """The network against what is published about it: costs, names, shapes; and that it exports as one graph."""
 
+import copy
 import io
 import json
 
@@ -9,8 +10,9 @@ import pytest
 import torch
 
 from yolocore.errors import UsageError
+from yolocore.model.blocks import Conv
 from yolocore.model.flops import cost
-from yolocore.model.fuse import fuse
+from yolocore.model.fuse import fuse, fuse_activations
 from yolocore.model.yolo11 import build
 
 
@@ -197,6 +199,27 @@ def test_fused_copies_of_other_tasks_compute_the_same(task, keypoints):
         model(images)
         for fused, plain in zip(fuse(model)(images), model.eval()(images), strict=True):
             torch.testing.assert_close(fused, plain, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("task", ["detect", "segment", "classify"])
+def test_activations_in_one_pass_with_convolutions_compute_the_same(task):
+    """And nothing is left of the two passes: what a CPU runs has no SiLU of its own."""
+    torch.manual_seed(0)
+    plain = fuse(build("n", 3, task))
+    merged = fuse_activations(copy.deepcopy(plain))
+    images = torch.rand(2, 3, 96, 64).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        for found, expected in zip(merged(images), plain(images), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(module, Conv) and module.act is Conv.silu for module in merged.modules())
+
+
+def test_a_pytorch_without_onednn_keeps_the_two_passes(monkeypatch):
+    monkeypatch.setattr("yolocore.model.fuse._POINTWISE", None)
+    model = fuse(build("n", 3))
+    images = torch.rand(1, 3, 64, 64)
+    expected = model(images)[0]
+    assert torch.equal(fuse_activations(model)(images)[0], expected)
 
 
 def test_memory_layout_changes_nothing(nano):

@@ -12,7 +12,7 @@ from yolocore.errors import UsageError
 from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import load_weights
 from yolocore.model.device import select_device
-from yolocore.model.fuse import fuse
+from yolocore.model.fuse import fuse, fuse_activations
 from yolocore.model.yolo11 import YOLO11
 from yolocore.runtimes.base import Floats, Outputs
 
@@ -42,7 +42,8 @@ class TorchRuntime:
         self.meta = meta
         # Channels last is what convolution kernels want: a quarter faster than planes on x86, and needed for
         # tensor cores.
-        self._model = fuse(model).to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        fused = fuse(model).to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model = fuse_activations(fused) if device.type == "cpu" else fused
         self._device = device
         self._dtype = dtype
 
