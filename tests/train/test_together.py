@@ -5,16 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
+from yolocore.errors import PreemptedError
 from yolocore.records import TrainRecord
+from yolocore.train.loop import STATE
+from yolocore.train.state import read_state
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # Plain steps: Adam's would turn the noise of gradients that should be zero into steps of full length.
 SETTINGS = {
@@ -36,7 +42,7 @@ TOGETHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 def run(launcher: list[str], data: Path, out: Path, **settings: object) -> subprocess.CompletedProcess[str]:
     script, words = Path(__file__).with_name("together.py"), json.dumps({**SETTINGS, **settings})
     return subprocess.run(
-        [*launcher, str(script), str(data), str(out), "yolo11n-seg", words],
+        [*launcher, str(script), str(data), str(out), "yolo11n-seg", words, "0"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -54,6 +60,7 @@ def test_as_one(shapes: Path, tmp_path: Path) -> None:
     one, two = (list(csv.DictReader((tmp_path / n / "results.csv").open())) for n in ("alone", "together"))
     for mine, theirs in zip(one, two, strict=True):
         figures = [(float(mine[name]), float(theirs[name])) for name in mine if name.startswith(("train/", "lr/"))]
+        assert len(figures) == 4 + 3
         assert all(b == pytest.approx(a, rel=2e-3) for a, b in figures), (mine, theirs)
     states = [torch.load(tmp_path / n / "last.pt", weights_only=True)["state"] for n in ("alone", "together")]
     for key, value in states[0].items():
@@ -64,3 +71,66 @@ def test_as_one(shapes: Path, tmp_path: Path) -> None:
 def test_too_many_processes_for_a_batch(shapes: Path, tmp_path: Path) -> None:
     done = run(TOGETHER, shapes, tmp_path / "out", batch=1)
     assert "images make batches of 1, less than the 2 processes" in done.stdout + done.stderr
+
+
+# Who is asked to end, when the first hears for which time of its training, and how far it is saved: after which of
+# (epoch, batch). An epoch tells of its beginning, of two updates (2 batches and 1), of its validation and its end.
+MOMENTS: dict[str, tuple[list[int], int, set[tuple[int, int]]]] = {
+    "all, within an epoch": ([0, 1], 1, {(0, 2)}),
+    # It may be ahead, and wait with its part of the update already: its wish goes with the next one.
+    "the second alone, within an epoch": ([1], 1, {(0, 2), (0, 3)}),
+    "the first alone, while it validates": ([0], 4, {(0, 3)}),
+    "all, within the second epoch": ([0, 1], 6, {(1, 2)}),
+}
+
+
+def members(data: Path, out: Path, asked: Sequence[int] = (), moment: int = 0) -> list[tuple[int, str]]:
+    """Exit status and words of each of two processes, that torchrun would have started; some are asked to end when
+    the first hears of its training for the moment-th time."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    script, words = Path(__file__).with_name("together.py"), json.dumps(SETTINGS)
+    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(data), str(out), "yolo11n", words, str(moment)],
+            env={**os.environ, **place, "OMP_NUM_THREADS": "1", "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    if asked:
+        assert processes[0].stdout is not None
+        assert processes[0].stdout.readline() == "paused\n"
+        for rank in asked:
+            processes[rank].send_signal(signal.SIGTERM)
+    said = [process.communicate("\n")[0] for process in processes]
+    return [(process.returncode, words) for process, words in zip(processes, said, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def left_alone(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("left_alone") / "out"
+    assert [status for status, _ in members(shapes, out)] == [0, 0]
+    return out
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_asked_to_end_and_started_again(name: str, left_alone: Path, shapes: Path, tmp_path: Path) -> None:
+    asked, moment, positions = MOMENTS[name]
+    out = tmp_path / "out"
+    for status, words in members(shapes, out, asked, moment):
+        assert status == PreemptedError.exit_code, words
+        assert "PreemptedError SIGTERM: training is saved" in words
+    (work,) = tmp_path.glob(".out.*.partial")
+    saved = read_state(work / STATE)
+    assert saved is not None and (saved["epoch"], saved["batch"]) in positions
+    assert not out.exists()
+
+    assert [status for status, _ in members(shapes, out)] == [0, 0]
+    assert TrainRecord.load(out).canonical() == TrainRecord.load(left_alone).canonical()
+    for file in ("best.pt", "last.pt"):
+        assert (out / file).read_bytes() == (left_alone / file).read_bytes(), file
+    assert not list(tmp_path.glob(".out.*.partial"))
