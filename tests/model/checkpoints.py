@@ -17,6 +17,7 @@ _RENAMED = {
     b"cyolocore.model.yolo11\nYOLO11\n": b"cultralytics.nn.tasks\nDetectionModel\n",
     b"cyolocore.model.head\n": b"cultralytics.nn.modules.head\n",
     b"cyolocore.model.blocks\n": b"cultralytics.nn.modules.block\n",
+    b"ctypes\nSimpleNamespace\n": b"cultralytics.utils\nIterableSimpleNamespace\n",
 }
 
 

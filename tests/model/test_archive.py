@@ -80,11 +80,46 @@ def test_refuses_code_by_name(tmp_path, attack, protocol):
             "torchvision.transforms.transforms.Compose",
             id="the transforms of a classifier",
         ),
+        pytest.param(
+            b"cultralytics.utils\nIterableSimpleNamespace\n)R}X\x06\x00\x00\x00epochsK\x03sb",
+            "ultralytics.utils.IterableSimpleNamespace",
+            id="the settings of a training that has not ended",
+        ),
+        pytest.param(
+            b"ctorch\ndevice\nX\x03\x00\x00\x00cpu\x85R", "torch.device", id="the device of a loss that was computed"
+        ),
     ],
 )
 def test_remembers_what_public_checkpoints_name(tmp_path, program, named):
     path = write_archive(tmp_path / "model.pt", b"\x80\x02" + program + b".")
     assert str(Archive(path).root.type) == named
+
+
+_SETTINGS = b"\x80\x02cultralytics.utils\nIterableSimpleNamespace\n)R"
+
+
+def test_settings_are_remembered_as_data(tmp_path):
+    path = write_archive(tmp_path / "last.pt", _SETTINGS + b"}X\x06\x00\x00\x00epochsK\x03sb.")
+    assert Archive(path).root.state == {"epochs": 3}
+
+
+@pytest.mark.parametrize(
+    ("program", "named"),
+    [
+        pytest.param(
+            b"}X\x01\x00\x00\x00acposix\nsystem\nX\x04\x00\x00\x00true\x85Rsb.", "posix.system", id="a call in a value"
+        ),
+        pytest.param(
+            b"}X\x01\x00\x00\x00acultralytics.utils\nrun\n)Rsb.",
+            "ultralytics.utils.run",
+            id="a function of the same module",
+        ),
+    ],
+)
+def test_settings_open_no_door(tmp_path, program, named):
+    path = write_archive(tmp_path / "evil.pt", _SETTINGS + program)
+    with pytest.raises(ModelError, match=f"refused, it asks for .*{named}, which no checkpoint needs"):
+        Archive(path)
 
 
 # A float32 storage of four elements, in the middle of a call that makes a tensor of it.
@@ -104,6 +139,10 @@ _TENSOR = (
         pytest.param(b"\x80\x02ccollections\nOrderedDict\n}X\x01\x00\x00\x00aK\x01sb.", id="attributes for a class"),
         pytest.param(b"\x80\x02]}X\x01\x00\x00\x00aK\x01sb.", id="attributes for a list"),
         pytest.param(b"\x80\x02}" + b")" + b"\x85" * 200_000 + b"K\x01s.", id="a key nested deep"),
+        pytest.param(b"\x80\x02)" + b"\x85" * 200_000 + b")R.", id="a call of something nested deep"),
+        pytest.param(b"\x80\x02)" + b"\x85" * 200_000 + b")\x81.", id="an object of something nested deep"),
+        pytest.param(b"\x80\x04\x8c\x01a)" + b"\x85" * 200_000 + b"\x93.", id="a name nested deep"),
+        pytest.param(_SETTINGS + b"X\x01\x00\x00\x00a\x85R.", id="a call of settings"),
         pytest.param(b"\x80\x02K\x01K\x02a.", id="appending to a number"),
         pytest.param(b"\x80\x02j\xff\xff\xff\x7f.", id="a memory that was never written"),
         pytest.param(b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7f.", id="a text longer than the file"),
@@ -124,6 +163,12 @@ def test_refuses_programs_that_make_no_sense(tmp_path, program):
     path = write_archive(tmp_path / "odd.pt", program, {"0": bytes(16)})
     with pytest.raises(ModelError, match=r"odd.pt: is no checkpoint, or is cut off or damaged; get the file again$"):
         Archive(path)
+
+
+def test_refuses_an_attribute_nested_deep(tmp_path):
+    named = b"\x80\x02c__builtin__\ngetattr\n(cultralytics.nn.modules.head\nDetect\n)" + b"\x85" * 200_000 + b"tR."
+    with pytest.raises(ModelError, match=r"refused, it asks for builtins\.getattr, "):
+        Archive(write_archive(tmp_path / "deep.pt", named))
 
 
 def test_a_name_cannot_break_the_line(tmp_path):

@@ -1,6 +1,7 @@
 """Files of weights: what is written comes back; what is no YOLO11 is refused in one line."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -91,6 +92,19 @@ def test_public_layout(tmp_path, model, kept, precision, rtol):
     assert meta == META
     for key, value in model.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[key], value, rtol=rtol, atol=1e-6, msg=key)
+
+
+def test_public_layout_of_a_training_that_has_not_ended(tmp_path, model):
+    """Its settings are an object, which the network and its loss hold too, the loss beside its device."""
+    given = SimpleNamespace(imgsz=320, lr0=0.01, project=None)
+    network = public_model(copy.deepcopy(model), NAMES)
+    network.args = given
+    network.criterion = torch.nn.BCEWithLogitsLoss()
+    network.criterion.hyp, network.criterion.device = given, torch.device("cpu")
+    content = {"epoch": 3, "model": None, "ema": network, "train_args": given}
+    loaded, meta = load_weights(write_public(tmp_path / "last.pt", content))
+    assert meta == META
+    assert_same(loaded, model)
 
 
 @pytest.mark.parametrize("scale", "sml")

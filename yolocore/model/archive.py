@@ -154,7 +154,7 @@ def _rebuild_parameter(data: Any, *_: Any) -> Any:
 
 
 def _getattr(owner: Any, name: Any) -> Stub:
-    if not isinstance(owner, Global) or (owner.name, name) not in _ATTRIBUTES:
+    if not isinstance(owner, Global) or not isinstance(name, str) or (owner.name, name) not in _ATTRIBUTES:
         raise _ForbiddenError(Global("builtins", "getattr"))
     return Stub(owner, name)
 
@@ -169,6 +169,9 @@ _CONSTRUCTORS: dict[Global, Callable[..., Any]] = {
 }
 # Values of settings, metrics and transforms that trainers left in their files: remembered, not built.
 _INERT = {
+    # In a checkpoint of a training that has not ended: its settings, and where its loss was computed.
+    Global("ultralytics.utils", "IterableSimpleNamespace"),
+    Global("torch", "device"),
     Global("numpy", "dtype"),
     Global("numpy.core.multiarray", "scalar"),
     Global("numpy._core.multiarray", "scalar"),
@@ -179,7 +182,10 @@ _INERT = {
 }
 
 
-def _named(module: str, name: str) -> Global:
+# Only names are looked up in tables: hashing a tuple nested a million deep would overflow the interpreter's own stack.
+def _named(module: Any, name: Any) -> Global:
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise ValueError("a name that is no text")
     named = Global("builtins" if module == "__builtin__" else module, name)  # as protocol 2 calls it
     storage = module == "torch" and name in STORAGES
     if not (module.startswith(_STUB_MODULES) or storage or named in _CONSTRUCTORS or named in _INERT):
@@ -188,6 +194,8 @@ def _named(module: str, name: str) -> Global:
 
 
 def _call(function: Any, arguments: tuple[Any, ...]) -> Any:
+    if not isinstance(function, Global):
+        raise ValueError("a call of a value")
     if function in _CONSTRUCTORS:
         return _CONSTRUCTORS[function](*arguments)
     if function in _INERT:
@@ -196,7 +204,9 @@ def _call(function: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def _new(cls: Any) -> Stub:
-    if not isinstance(cls, Global) or not cls.module.startswith(_STUB_MODULES):
+    if not isinstance(cls, Global):
+        raise ValueError("an object of a value")
+    if not cls.module.startswith(_STUB_MODULES):
         raise _ForbiddenError(cls)
     return Stub(cls)
 
@@ -219,8 +229,7 @@ def _set_items(target: Any, flat: list[Any]) -> None:
     if not isinstance(target, dict):
         raise ValueError("items for something else than a dictionary")
     for key, value in zip(flat[::2], flat[1::2], strict=True):
-        # Scalars only: hashing a tuple nested a million deep would overflow the interpreter's own stack.
-        if not isinstance(key, str | int | float | None):
+        if not isinstance(key, str | int | float | None):  # hashed too, as names are
             raise ValueError("a key that is no scalar")
         target[key] = value
 

@@ -43,6 +43,8 @@ def parse_public(archive: Archive) -> tuple[dict[str, TensorRef], ModelMeta]:
         strides = archive.tensor(module.state["stride"]).tolist()
         names = module.state["names"]
         settings = root.get("train_args") or {}
+        if isinstance(settings, Stub):  # a training that has not ended
+            settings = settings.state
         *_, head = module.state["_modules"]["model"].state["_modules"].values()
         meta = ModelMeta(
             task=task,
