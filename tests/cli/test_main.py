@@ -127,6 +127,7 @@ def test_a_checkpoint_is_converted_into_the_public_layout(tmp_path):
     [
         pytest.param(["out=x.pt"], "model= is missing", id="no model"),
         pytest.param(["model=x.pt"], "out= is missing", id="no file to write"),
+        pytest.param(["model=x.pt", "out="], "out='': string should have at least 1 character", id="a nameless file"),
         pytest.param(["model=x.pt", "ot=y"], "unknown key 'ot'; did you mean 'out'?", id="a slip"),
     ],
 )

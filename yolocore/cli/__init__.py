@@ -115,16 +115,11 @@ def _convert(words: Sequence[str]) -> None:
     """Write a checkpoint in the public YOLO11 layout, for other tools. Keys: model (a checkpoint), out (a file)."""
     from yolocore.model.checkpoint import load_weights
     from yolocore.model.publish import save_public
-    from yolocore.modes.request import nearest, read_keys
+    from yolocore.modes.inputs import ConvertInputs
+    from yolocore.modes.request import read_keys, validate
 
-    keys, needed = read_keys(words), ("model", "out")
-    for key in keys:
-        if key not in needed:
-            raise UsageError(f"unknown key {key!r}; did you mean {nearest(key, needed)!r}?")
-    for key in needed:
-        if not keys.get(key):
-            raise UsageError(f"{key}= is missing; give model=best.pt out=public.pt")
-    save_public(Path(keys["out"]), *load_weights(keys["model"]))
+    inputs = validate(ConvertInputs, read_keys(words))
+    save_public(Path(inputs.out), *load_weights(inputs.model))
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {

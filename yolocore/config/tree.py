@@ -272,10 +272,11 @@ def load_tree(path: str | Path) -> Tree:
 
 
 def explain(error: ValidationError, section: type[Section]) -> str:
-    """The first problem of a validation error as one line: key, value, reason, and the nearest valid key."""
+    """The worst problem of a validation error as one line: key, value, reason, and the nearest valid key."""
     import difflib
 
-    problem = error.errors()[0]
+    # An unknown key before a missing one: it is the same key, misspelt.
+    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         parent: Any = section

@@ -69,6 +69,13 @@ class TrackInputs(Section):
     source: str = _required("video file, webcam index or stream URL; demo: the built-in video")
 
 
+class ConvertInputs(Section):
+    """What `yolo convert` takes; it has no settings."""
+
+    model: str = _required("checkpoint")
+    out: str = Field(..., description="file of the converted checkpoint", min_length=1)
+
+
 def model_digest(model: str) -> str:
     """Digest of a model however it is named: by content, by architecture, or as its server states it.
 

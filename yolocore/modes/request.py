@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -32,6 +32,8 @@ from yolocore.modes.inputs import (
     ValInputs,
 )
 from yolocore.store import json_digest
+
+S = TypeVar("S", bound=Section)
 
 INPUTS: dict[str, type[Section]] = {
     "ingest": IngestInputs,
@@ -129,7 +131,7 @@ def read_keys(words: Sequence[str]) -> dict[str, str]:
     return keys
 
 
-def validate(section: type[Section], values: Mapping[str, Any]) -> Section:
+def validate(section: type[S], values: Mapping[str, Any]) -> S:
     """A section from typed or textual values. Raises UsageError that names the key, the value and the reason."""
     fields = section.model_fields
     try:
