@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from yolocore.data.labels import Labels
 from yolocore.detections import Classification, Detections
 from yolocore.draw import colour, draw_box, draw_classification, draw_detections, draw_labels
 from yolocore.masks import Masks
@@ -102,6 +103,17 @@ def test_labels_are_drawn_like_detections(column, value, inside) -> None:
     draw_labels(image, SimpleNamespace(**{**vars(LABELS), column: value}), NAMES)
     draw_labels(plain, LABELS, NAMES)
     assert image[inside].any() and not plain[inside].any()
+
+
+def test_labels_without_corners_are_drawn_as_a_model_of_rotated_boxes_learns_them() -> None:
+    outline = np.float32([[140, 60], [180, 100], [140, 140], [100, 100]])
+    labels = Labels(np.array([0]), np.float32([[100, 60, 180, 140]]), polygons=((outline[[0, 1, 2, 3]],),))
+    upright, turned = np.zeros((200, 200, 3), np.uint8), np.zeros((200, 200, 3), np.uint8)
+    draw_labels(upright, labels, NAMES)
+    draw_labels(turned, labels, NAMES, turned=True)
+    corner, side = (140, 100), (120, 160)  # of the upright box; in the middle of a side of the rotated one
+    assert upright[corner].any() and not turned[corner].any()
+    assert (turned[side] == colour(0)).all() and not (upright[side] == colour(0)).all()
 
 
 def test_a_classified_image_says_the_best_classes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -38,6 +38,8 @@ class Labelled(Protocol):
     def keypoints(self) -> Floats | None: ...
     @property
     def corners(self) -> Floats | None: ...
+    @property
+    def rotated(self) -> Floats: ...
 
 
 def colour(index: int) -> Colour:
@@ -75,8 +77,11 @@ def draw_detections(image: Image, found: Detections, names: Sequence[str]) -> No
             draw_points(image, found.keypoints[row][found.keypoints[row, :, 2] > _SEEN])
 
 
-def draw_labels(image: Image, labels: Labelled, names: Sequence[str]) -> None:
-    """Draw the true objects into the image, in place, as `draw_detections` draws what was found."""
+def draw_labels(image: Image, labels: Labelled, names: Sequence[str], *, turned: bool = False) -> None:
+    """Draw the true objects into the image, in place, as `draw_detections` draws what was found.
+
+    turned: the rotated boxes that a model learns from labels without corners, not the upright ones.
+    """
     tints = [colour(label) for label in labels.classes.tolist()]
     if labels.polygons is not None:
         layer = image.copy()
@@ -84,9 +89,10 @@ def draw_labels(image: Image, labels: Labelled, names: Sequence[str]) -> None:
             for part in parts:
                 cv2.fillPoly(layer, [part.round().astype(np.int32)], tint)
         _blend(image, layer)
+    corners = rotated.to_corners(labels.rotated) if turned else labels.corners
     for row, (label, tint) in enumerate(zip(labels.classes.tolist(), tints, strict=True)):
-        if labels.corners is not None:
-            draw_quadrangle(image, labels.corners[row], names[label], tint)
+        if corners is not None:
+            draw_quadrangle(image, corners[row], names[label], tint)
         else:
             draw_box(image, labels.boxes[row], names[label], tint)
         if labels.keypoints is not None:
@@ -98,8 +104,9 @@ def draw_classification(image: Image, found: Classification, names: Sequence[str
     bottom = 0
     for label in found.top(_LINES).tolist():
         caption = f"{names[label]} {found.probabilities[label]:.2f}"
-        bottom += _caption_size(image, caption)[1]
-        _write(image, (0, bottom), caption, colour(label))
+        size = _measure(image, caption)
+        bottom += size.height
+        _write(image, (0, bottom), caption, size, colour(label))
 
 
 def draw_box(image: Image, box: npt.NDArray[np.floating] | Sequence[float], caption: str, tint: Colour) -> None:
@@ -116,7 +123,7 @@ def draw_quadrangle(image: Image, corners: Floats, caption: str, tint: Colour) -
     """Draw four corners (4, 2) x y in pixels, in order round the object, and its caption at the topmost."""
     points = corners.round().astype(np.int32)
     cv2.polylines(image, [points], True, tint, line_width(image), cv2.LINE_AA)
-    x, y = points[points[:, 1].argmin()].tolist()
+    y, x = min(points[:, ::-1].tolist())  # of two as high the left one, as of an upright box
     _head(image, (x, y), caption, tint)
 
 
@@ -136,25 +143,32 @@ def _head(image: Image, at: tuple[int, int], caption: str, tint: Colour) -> None
     """A caption on an object whose highest point is `at`, or below it where there is no room above."""
     if not caption:
         return
-    width, height = _caption_size(image, caption)
-    left = max(0, min(at[0], image.shape[1] - width))
-    bottom = at[1] if at[1] >= height else min(at[1] + height, image.shape[0])
-    _write(image, (left, bottom), caption, tint)
+    size = _measure(image, caption)
+    left = max(0, min(at[0], image.shape[1] - size.width))
+    bottom = at[1] if at[1] >= size.height else min(at[1] + size.height, image.shape[0])
+    _write(image, (left, bottom), caption, size, tint)
 
 
 def _font_scale(image: Image) -> float:
     return 0.4 + 0.1 * line_width(image)
 
 
-def _caption_size(image: Image, caption: str) -> tuple[int, int]:
-    (width, height), below = cv2.getTextSize(caption, _FONT, _font_scale(image), 1)
-    return width, height + below + 2
+class _Size(NamedTuple):
+    """Pixels that a caption takes; below: those of its height that are under the line it stands on."""
+
+    width: int
+    height: int
+    below: int
 
 
-def _write(image: Image, corner: tuple[int, int], caption: str, tint: Colour) -> None:
+def _measure(image: Image, caption: str) -> _Size:
+    (width, above), below = cv2.getTextSize(caption, _FONT, _font_scale(image), 1)
+    return _Size(width, above + below + 2, below)
+
+
+def _write(image: Image, corner: tuple[int, int], caption: str, size: _Size, tint: Colour) -> None:
     """Text on a ground of the colour; corner: its left and lowest pixel."""
-    (left, bottom), (width, height) = corner, _caption_size(image, caption)
-    _, below = cv2.getTextSize(caption, _FONT, _font_scale(image), 1)
-    cv2.rectangle(image, (left, bottom - height), (left + width, bottom), tint, cv2.FILLED)
+    left, bottom = corner
+    cv2.rectangle(image, (left, bottom - size.height), (left + size.width, bottom), tint, cv2.FILLED)
     ink = (255, 255, 255) if sum(tint) < 384 else (0, 0, 0)
-    cv2.putText(image, caption, (left, bottom - below), _FONT, _font_scale(image), ink, 1, cv2.LINE_AA)
+    cv2.putText(image, caption, (left, bottom - size.below), _FONT, _font_scale(image), ink, 1, cv2.LINE_AA)

@@ -98,6 +98,27 @@ def test_what_each_task_finds_is_drawn(tmp_path, column):
     assert not changed[:, :400].any() and not changed[:, 800:1200].any(), "the labels are drawn alike"
 
 
+class Diamonds(Pictures):
+    """Labels that are outlines standing on a corner, in the middle of their upright boxes."""
+
+    def labels(self, index):
+        labels = super().labels(index)
+        outlines = tuple(((each + np.roll(each, 1, axis=0)) / 2,) for each in corners_of(labels.boxes))
+        return replace(labels, polygons=outlines)
+
+
+def test_outlines_beside_rotated_boxes_are_drawn_as_rotated_boxes(tmp_path):
+    split = Diamonds(SIZES)
+    plain = boxes_found(split)
+    turned = [replace(each, **ADDED["rotated"](each.boxes, None)) for each in plain]
+    pictures = []
+    for name, found in (("plain.png", plain), ("turned.png", turned)):
+        draw_predictions(split, found, ["red", "green"], tmp_path / name, 100)
+        pictures.append(cv2.imread(str(tmp_path / name)))
+    changed = (pictures[0] != pictures[1]).any(axis=2)
+    assert changed[:, :400].any() and changed[:, 800:1200].any()
+
+
 def test_a_small_mask_lies_where_the_large_one_does(tmp_path):
     """The surface drawn of a mask that is its box fills the box, in pictures made larger and smaller."""
     for side in (100, 1000):

@@ -37,7 +37,8 @@ def draw_predictions(
         image, gain = _small(decode_image(split.image(index), split.names[index]))
         labels, guess = split.labels(index), found[index]
         left, right = image.copy(), image
-        draw_labels(left, _small_labels(labels, gain), names)
+        turned = isinstance(guess, Detections) and guess.rotated is not None
+        draw_labels(left, _small_labels(labels, gain), names, turned=turned)
         if isinstance(guess, Classification):
             draw_classification(right, guess, names)
             told, seen = names[labels.classes[0]], names[guess.top(1)[0]]
