@@ -81,6 +81,7 @@ class IngestRecord(Record):
 
 class TrainRecord(Record):
     mode: ClassVar[str] = "train"
+    batch: int | None = Field(None, description="images per step, over all processes; what memory held for batch=-1")
     epochs: int = Field(description="epochs that ran")
     best_epoch: int = Field(description="epoch (from 1) of the best weights")
     fitness: float = Field(description="the figure by which epochs are compared, of the best weights on val")

@@ -10,13 +10,11 @@ from yolocore.data.dataset import Split
 from yolocore.data.pictures import draw_statistics
 from yolocore.data.subset import subset
 from yolocore.errors import DataError, UsageError
-from yolocore.evaluate import detect_split, known_labels, measure
-from yolocore.evaluate.pictures import draw_predictions
-from yolocore.evaluate.plots import draw_metrics
 from yolocore.meta import Task
 from yolocore.model.device import select_device
 from yolocore.modes.inputs import TrainInputs, model_digest
 from yolocore.modes.step import Step
+from yolocore.modes.val import examine
 from yolocore.progress import SILENT, Listener
 from yolocore.records import TrainRecord
 from yolocore.runtimes.detector import engine_versions, open_detector
@@ -84,24 +82,23 @@ def _lead(
     """Train, measure and publish."""
     work, images, meta = step.work, trainer.images, trainer.meta
     trainer.run()
-    judged = ValConfig()
-    found = detect_split(open_detector(str(work / BEST), config.device), val_images, judged, listener)
-    metrics = measure(found, known_labels(val_images, meta.names), meta.names, judged.max_det, meta.task)
+    best = open_detector(str(work / BEST), config.device)
+    examined = examine(best, val_images, meta.names, ValConfig(), work / PREDICTIONS, listener)
     draw_statistics(dataset, work / LABELS)
-    draw_predictions(val_images, found, meta.names, work / PREDICTIONS)
     state = trainer.state
     draw_curves(state.rows, meta.task, work / CURVES)
     (work / STATE).unlink()
     pictures = sorted(path.name for path in work.glob(PICTURE.format("*")))
     return step.publish(
-        metrics=metrics.summary(),
+        metrics=examined.metrics.summary(),
         artifacts={"best": BEST, "last": LAST},
-        views=[TABLE, CURVES, LABELS, PREDICTIONS, *pictures, *draw_metrics(metrics, work)],
+        views=[TABLE, CURVES, LABELS, *pictures, *examined.views],
         versions=engine_versions(BEST),
         timings={"images_per_second": len(images) * len(state.rows) / state.seconds},
+        batch=state.batch_size,
         epochs=state.epoch,
         best_epoch=state.best_epoch,
-        fitness=metrics.fitness,
+        fitness=examined.metrics.fitness,
     )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from yolocore.config import ValConfig
 from yolocore.data import open_dataset
-from yolocore.evaluate import check_classes, detect_split, known_labels, measure
+from yolocore.data.dataset import Split
+from yolocore.detections import Classification, Detections
+from yolocore.evaluate import Metrics, check_classes, detect_split, known_labels, measure
 from yolocore.evaluate.coco import coco_results
 from yolocore.evaluate.pictures import draw_predictions
 from yolocore.evaluate.plots import draw_metrics
@@ -15,7 +19,7 @@ from yolocore.modes.inputs import ValInputs, model_digest
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
 from yolocore.records import ValRecord
-from yolocore.runtimes.detector import TRITON_SCHEMES, check_task, engine_versions, open_detector
+from yolocore.runtimes.detector import TRITON_SCHEMES, Detector, check_task, engine_versions, open_detector
 
 PREDICTIONS, PICTURES = "predictions.json", "predictions.jpg"
 
@@ -37,19 +41,49 @@ def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SI
         check_task(inputs.model, detector.meta, config.task)
         dataset.check_task(detector.meta.task, detector.meta.keypoints)
         check_classes(detector, dataset, listener)
-        labels = known_labels(split, dataset.names)
         served = inputs.model.startswith(TRITON_SCHEMES)
-        started = time.perf_counter()
-        found = detect_split(detector, split, config, listener, multi_label=not served)
-        seconds = time.perf_counter() - started
-        metrics = measure(found, labels, dataset.names, config.max_det, detector.meta.task)
+        found, metrics, views, seconds = examine(
+            detector, split, dataset.names, config, step.work / PICTURES, listener, multi_label=not served
+        )
         (step.work / PREDICTIONS).write_text(coco_results(found, split.names))
-        draw_predictions(split, found, dataset.names, step.work / PICTURES)
         return step.publish(
             metrics={"images": metrics.images, "objects": int(metrics.objects.sum()), **metrics.summary()},
             artifacts={"predictions": PREDICTIONS},
-            views=[PICTURES, *draw_metrics(metrics, step.work)],
+            views=views,
             versions=engine_versions(inputs.model),
             timings={"images_per_second": len(split) / seconds, **detector.timings.milliseconds()},
             per_class=metrics.per_class(),
         )
+
+
+class Examined(NamedTuple):
+    """found: in every image of the split. views: files of the pictures. seconds: for finding alone."""
+
+    found: Sequence[Detections] | Sequence[Classification]
+    metrics: Metrics
+    views: list[str]
+    seconds: float
+
+
+def examine(
+    detector: Detector,
+    split: Split,
+    names: Sequence[str],
+    config: ValConfig,
+    picture: Path,
+    listener: Listener,
+    *,
+    multi_label: bool = True,
+) -> Examined:
+    """Run a detector over a split, measure what it found, and draw figures and examples.
+
+    names: of the classes. picture: the file of the examples; the figures' lie beside it. Other parameters and
+    errors as in `known_labels` and `detect_split`.
+    """
+    labels = known_labels(split, names)
+    started = time.perf_counter()
+    found = detect_split(detector, split, config, listener, multi_label=multi_label)
+    seconds = time.perf_counter() - started
+    metrics = measure(found, labels, names, config.max_det, detector.meta.task)
+    draw_predictions(split, found, names, picture)
+    return Examined(found, metrics, [picture.name, *draw_metrics(metrics, picture.parent)], seconds)
