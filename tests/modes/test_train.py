@@ -251,7 +251,6 @@ def nowhere(folder: Path) -> Path:
             DataError,
             r"data=.*: its split val has no images of classes=1",
             id="no image of the classes",
-            marks=pytest.mark.xfail(strict=True, reason="is found out an epoch later, and said without the cause"),
         ),
     ],
 )

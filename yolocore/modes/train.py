@@ -111,4 +111,8 @@ def _images(dataset: Dataset, name: str, task: Task, config: TrainConfig) -> Spl
         raise DataError(f"data={dataset.path}: its split {name} has no images; training needs some")
     fraction = config.fraction if name == "train" else 1.0
     # A picture of background teaches a detector something; a classifier has no name for it.
-    return subset(split, fraction, config.classes, config.single_cls, config.seed, background=task != "classify")
+    chosen = subset(split, fraction, config.classes, config.single_cls, config.seed, background=task != "classify")
+    if not len(chosen):
+        wanted = ",".join(map(str, config.classes or ()))
+        raise DataError(f"data={dataset.path}: its split {name} has no images of classes={wanted}; give others")
+    return chosen
