@@ -21,6 +21,7 @@ from bench.training.data import Data
 from yolocore.config import TrainConfig, ValConfig
 from yolocore.data.loader import TrainLoader
 from yolocore.evaluate import evaluate
+from yolocore.memory import reused_memory
 from yolocore.modes.inputs import TrainInputs, ValInputs
 from yolocore.modes.train import train
 from yolocore.modes.val import val
@@ -109,7 +110,7 @@ class Ours:
 
     def validation(self, job: Job) -> float:
         split = job.data.dataset.split("val")
-        with limited_threads(job.threads):
+        with limited_threads(job.threads), reused_memory():  # as the command does
             detector = open_detector(job.model, job.device)
             begun = time.perf_counter()
             evaluate(detector, split, ValConfig(imgsz=job.imgsz, batch=job.batch))

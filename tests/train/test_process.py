@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 
 import pytest
@@ -81,29 +79,6 @@ def test_mixed_precision_follows_the_instructions(monkeypatch: pytest.MonkeyPatc
     ):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda c=capabilities: c)
         assert mixed_precision(cpu) is expected
-
-
-PAGES = """
-import resource, torch
-from yolocore.train.process import reused_memory
-
-def pages_found_again():
-    torch.ones(9 << 20)  # its memory is free again before the next one is made
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(6 << 20)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-print(pages_found_again())
-with reused_memory():
-    print(pages_found_again())
-"""
-
-
-def test_freed_memory_is_used_again_while_training() -> None:
-    """In a process of its own, whose heap no other test has cut up."""
-    done = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
-    before, within = map(int, done.stdout.split())
-    assert within < before / 10
 
 
 def test_random_numbers_follow_the_position() -> None:

@@ -10,6 +10,7 @@ from yolocore.data.dataset import Split
 from yolocore.data.pictures import draw_statistics
 from yolocore.data.subset import subset
 from yolocore.errors import DataError, UsageError
+from yolocore.memory import reused_memory
 from yolocore.meta import Task
 from yolocore.model.device import select_device
 from yolocore.modes.inputs import TrainInputs, model_digest
@@ -20,7 +21,7 @@ from yolocore.records import TrainRecord
 from yolocore.runtimes.detector import engine_versions, open_detector
 from yolocore.train.group import join, own_device
 from yolocore.train.loop import BEST, LAST, PICTURE, STATE, TABLE, Trainer
-from yolocore.train.process import deterministic, memory_errors, reused_memory
+from yolocore.train.process import deterministic, memory_errors
 from yolocore.train.start import check_labels, choose_origin, start_from
 from yolocore.train.views import draw_curves
 

@@ -15,6 +15,7 @@ from yolocore.evaluate import Metrics, check_classes, detect_split, known_labels
 from yolocore.evaluate.coco import coco_results
 from yolocore.evaluate.pictures import draw_predictions
 from yolocore.evaluate.plots import draw_metrics
+from yolocore.memory import reused_memory
 from yolocore.modes.inputs import ValInputs, model_digest
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
@@ -34,7 +35,7 @@ def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SI
     dataset = open_dataset(inputs.data)
     split = dataset.split(config.split)
     digests = {"model": model_digest(inputs.model), "data": split.digest}
-    with Step(ValRecord, config, digests, out) as step:
+    with Step(ValRecord, config, digests, out) as step, reused_memory():
         if step.finished:
             return step.finished
         detector = open_detector(inputs.model, config.device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import threading
@@ -16,11 +15,6 @@ import torch
 
 from yolocore.config.tree import TrainConfig
 from yolocore.errors import UsageError
-
-# Settings of mallopt(3): -4 is M_MMAP_MAX, the number of blocks that are the system's own, and -1 is
-# M_TRIM_THRESHOLD, how many bytes have to be free before they are handed back.
-_KEEP = {-4: 0, -1: 2**31 - 1}
-_GIVE_BACK = {-4: 65536, -1: 128 * 1024}
 
 
 @contextlib.contextmanager
@@ -86,27 +80,6 @@ def mixed_precision(device: torch.device) -> torch.dtype | None:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     capabilities = torch.cpu.get_capabilities()
     return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else None
-
-
-@contextlib.contextmanager
-def reused_memory() -> Iterator[None]:
-    """Keep freed memory for the next step, which needs the same again.
-
-    glibc hands large blocks back to the system at once, and the system clears every page that it gives out again:
-    10 to 15 % of a step on a CPU (measured at 320 pixels, 16 images).
-    """
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "mallopt"):  # another C library
-        yield
-        return
-    for setting, value in _KEEP.items():
-        libc.mallopt(setting, value)
-    try:
-        yield
-    finally:
-        for setting, value in _GIVE_BACK.items():
-            libc.mallopt(setting, value)
-        libc.malloc_trim(0)
 
 
 def seed_step(*position: int) -> None:
