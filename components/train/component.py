@@ -86,7 +86,7 @@ def train(
         warmup_epochs: epochs of warm-up
         warmup_momentum: momentum at the start of the warm-up
         warmup_bias_lr: learning rate of biases at the start of the warm-up (SGD)
-        nbs: nominal batch: gradients are accumulated up to it
+        nbs: nominal batch: gradients are accumulated up to it (optimizer=auto: in long trainings)
         box: weight of the box loss (CIoU)
         cls: weight of the class loss (binary cross-entropy)
         dfl: weight of the distribution focal loss

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from yolocore.config import TrainConfig
 from yolocore.train.optim import Rule
 from yolocore.train.schedule import Schedule
 
-RULE = Rule("SGD", lr=0.01, momentum=0.937, warmup_bias_lr=0.1)
+RULE = Rule("SGD", lr=0.01, momentum=0.937, warmup_bias_lr=0.1, nominal_batch=64)
 
 
 def schedule(batches: int = 10, **settings) -> Schedule:
@@ -64,12 +66,12 @@ def test_norm_momentum(batch: int, momentum: float) -> None:
 @pytest.mark.parametrize(
     ("settings", "batches", "epoch", "updates"),
     [
-        pytest.param({"batch": 16, "nbs": 64, "warmup_epochs": 0}, 13, 0, [5, 4, 4], id="no batch left over"),
-        pytest.param({"batch": 16, "nbs": 64}, 13, 0, [2, 2, 2, 2, 1, 1, 1, 1, 1], id="smaller while warming up"),
-        pytest.param({"batch": 16, "nbs": 64}, 13, 50, [5, 4, 4], id="nominal when warm"),
-        pytest.param({"batch": 64, "nbs": 64}, 3, 5, [1, 1, 1], id="a batch is an update"),
-        pytest.param({"batch": 128, "nbs": 64}, 2, 5, [1, 1], id="batches above the nominal"),
-        pytest.param({"batch": 16, "nbs": 64}, 2, 5, [2], id="fewer batches than an update wants"),
+        pytest.param({"batch": 16, "warmup_epochs": 0}, 13, 0, [5, 4, 4], id="no batch left over"),
+        pytest.param({"batch": 16}, 13, 0, [2, 2, 2, 2, 1, 1, 1, 1, 1], id="smaller while warming up"),
+        pytest.param({"batch": 16}, 13, 50, [5, 4, 4], id="nominal when warm"),
+        pytest.param({"batch": 64}, 3, 5, [1, 1, 1], id="a batch is an update"),
+        pytest.param({"batch": 128}, 2, 5, [1, 1], id="batches above the nominal"),
+        pytest.param({"batch": 16}, 2, 5, [2], id="fewer batches than an update wants"),
     ],
 )
 def test_updates(settings: dict, batches: int, epoch: int, updates: list[int]) -> None:
@@ -92,3 +94,17 @@ def test_every_batch_is_used_once_and_rates_stay_in_range(batches, epochs, batch
     assert 0 <= rates.rate(at) <= RULE.lr
     assert 0 <= rates.bias_rate(at) <= max(RULE.lr, RULE.warmup_bias_lr)
     assert 0.8 <= rates.momentum(at) <= RULE.momentum
+
+
+@pytest.mark.parametrize(
+    ("batch", "nominal", "share"),
+    [
+        pytest.param(16, 64, 1.0, id="four batches are the nominal one"),
+        pytest.param(24, 64, 72 / 64, id="three are a little more"),
+        pytest.param(128, 64, 2.0, id="one is twice as much"),
+        pytest.param(16, 16, 1.0, id="every batch is an update"),
+    ],
+)
+def test_weight_decay_grows_with_the_images_of_an_update(batch: int, nominal: int, share: float) -> None:
+    found = Schedule(TrainConfig(batch=batch), replace(RULE, nominal_batch=nominal), 10).weight_decay
+    assert found == pytest.approx(TrainConfig().weight_decay * share)

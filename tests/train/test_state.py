@@ -18,7 +18,7 @@ from yolocore.train.state import TrainState, read_state
 def fresh(name: str, seed: int) -> TrainState:
     torch.manual_seed(seed)
     model = build("n", 2).to(memory_format=torch.channels_last).train()
-    optimizer = build_optimizer(model, Rule(name, 0.01, 0.9, 0.0), weight_decay=0.0005)
+    optimizer = build_optimizer(model, Rule(name, 0.01, 0.9, 0.0, 64), weight_decay=0.0005)
     return TrainState(model, Ema(model), optimizer, GradScaler("cpu", enabled=False), 16, [0.0] * 3)
 
 

@@ -81,7 +81,7 @@ class TrainConfig(Section):
     warmup_epochs: float = option(3.0, "epochs of warm-up", ge=0)
     warmup_momentum: float = option(0.8, "momentum at the start of the warm-up", ge=0, lt=1)
     warmup_bias_lr: float = option(0.1, "learning rate of biases at the start of the warm-up (SGD)", ge=0)
-    nbs: int = option(64, "nominal batch: gradients are accumulated up to it", ge=1)
+    nbs: int = option(64, "nominal batch: gradients are accumulated up to it (optimizer=auto: in long trainings)", ge=1)
     box: float = option(7.5, "weight of the box loss (CIoU)", ge=0)
     cls: float = option(0.5, "weight of the class loss (binary cross-entropy)", ge=0)
     dfl: float = option(1.5, "weight of the distribution focal loss", ge=0)

@@ -38,7 +38,7 @@ from yolocore.train.norm import fresh_norms, synchronize
 from yolocore.train.objective import Objective
 from yolocore.train.optim import build_optimizer, choose_rule
 from yolocore.train.process import mixed_precision, preemption, seed_step
-from yolocore.train.schedule import Schedule, accumulation
+from yolocore.train.schedule import Schedule
 from yolocore.train.start import frozen_layers
 from yolocore.train.state import Saved, TrainState, read_state
 from yolocore.train.validation import Figures, Validator
@@ -124,8 +124,7 @@ class Trainer:
         if self._group.size > 1:
             synchronize(model)
         frozen_layers(model, config.freeze).eval()
-        weight_decay = config.weight_decay * config.batch * accumulation(config) / config.nbs
-        optimizer = build_optimizer(model, self._schedule.rule, weight_decay)
+        optimizer = build_optimizer(model, self._schedule.rule, self._schedule.weight_decay)
         self._trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         # bfloat16 has float32's range; only float16's gradients have to be scaled into its own.
         scaler = GradScaler(self._objective.device.type, enabled=self._objective.half is torch.float16)

@@ -10,19 +10,21 @@ from torch.optim import SGD, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSpr
 
 from yolocore.config.tree import TrainConfig
 
-# Below so many updates of the nominal batch, AdamW is the better choice of `auto`.
+# Up to so many updates of the nominal batch, `auto` takes AdamW, and every batch for an update: a short training
+# lacks updates more than it lacks smooth gradients (205 images from scratch, 20 epochs: mAP50-95 0.52 against 0.32).
 SHORT_RUN = 10_000
 GROUPS = ("weights", "norms", "biases")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """An optimiser's name and the rates that its schedule works with."""
+    """An optimiser's name, the rates that its schedule works with, and the images of an update that it aims at."""
 
     name: str
     lr: float
     momentum: float
     warmup_bias_lr: float
+    nominal_batch: int
 
 
 def choose_rule(config: TrainConfig, images: int, classes: int) -> Rule:
@@ -30,11 +32,11 @@ def choose_rule(config: TrainConfig, images: int, classes: int) -> Rule:
     if config.optimizer == "auto":
         updates = math.ceil(images / max(config.batch, config.nbs)) * config.epochs
         if updates > SHORT_RUN:
-            return Rule("SGD", 0.01, 0.9, 0.0)
-        return Rule("AdamW", round(0.002 * 5 / (4 + classes), 6), 0.9, 0.0)
+            return Rule("SGD", 0.01, 0.9, 0.0, config.nbs)
+        return Rule("AdamW", round(0.002 * 5 / (4 + classes), 6), 0.9, 0.0, min(config.batch, config.nbs))
     # All but SGD's steps are as long as their rate, whatever the gradient: biases must not start high.
     bias_rate = config.warmup_bias_lr if config.optimizer == "SGD" else 0.0
-    return Rule(config.optimizer, config.lr0, config.momentum, bias_rate)
+    return Rule(config.optimizer, config.lr0, config.momentum, bias_rate, config.nbs)
 
 
 def build_optimizer(model: nn.Module, rule: Rule, weight_decay: float) -> Optimizer:

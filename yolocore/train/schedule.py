@@ -28,6 +28,16 @@ class Schedule:
         """Batches of the warm-up. The last epoch is never one of it."""
         return round(min(self.config.warmup_epochs, self.config.epochs - 1) * self.batches)
 
+    @property
+    def together(self) -> int:
+        """Batches whose gradients are summed once training is warm, so that they have about the nominal batch."""
+        return max(round(self.rule.nominal_batch / self.config.batch), 1)
+
+    @property
+    def weight_decay(self) -> float:
+        """The setting's is that of an update of the nominal batch."""
+        return self.config.weight_decay * self.config.batch * self.together / self.rule.nominal_batch
+
     def decay(self, epoch: int) -> float:
         """Share of the initial learning rate in an epoch (from 0): from 1 towards lrf."""
         progress = epoch / self.config.epochs
@@ -60,14 +70,9 @@ class Schedule:
         epoch's batches are divided evenly, so that none are left over and every epoch ends with an update.
         """
         middle = (epoch + 0.5) * self.batches
-        together = self._warm(middle, 1.0, float(accumulation(self.config)))
+        together = self._warm(middle, 1.0, float(self.together))
         count = min(max(round(self.batches / together), 1), self.batches)
         return [len(part) for part in np.array_split(np.arange(self.batches), count)]
 
     def _warm(self, batch: float, start: float, end: float) -> float:
         return start + (end - start) * min(batch / self.warmup, 1.0) if self.warmup else end
-
-
-def accumulation(config: TrainConfig) -> int:
-    """Batches whose gradients are summed, so that they have about the nominal batch of images."""
-    return max(round(config.nbs / config.batch), 1)
