@@ -39,7 +39,6 @@ def test_ap_of_recorded_masks_equals_pycocotools(shared, tmp_path):
 
 
 WEIGHTS = {"detect": "yolo11n.pt", "segment": "yolo11n-seg.pt"}
-MEDIUM = 32**2  # pixels from which COCO calls an object medium
 
 
 @pytest.mark.slow
@@ -57,8 +56,8 @@ def test_public_weights_are_as_good_as_recorded(shared, tmp_path, task):
     assert ours["map50_95"] == pytest.approx(theirs["map50_95"], abs=0.003)
     if task == "segment":
         assert ours["mask_map50_95"] == pytest.approx(theirs["mask_map50_95"], abs=0.005)
-    likeness = []
-    for mine, other in zip(found, recorded, strict=True):
+    own, enlarged = [np.ones(1)], [np.ones(1)]
+    for index, (mine, other) in enumerate(zip(found, recorded, strict=True)):
         sure = other[other.scores > 0.25]
         if not len(sure):
             continue
@@ -68,8 +67,8 @@ def test_public_weights_are_as_good_as_recorded(shared, tmp_path, task):
         np.testing.assert_allclose(same.scores, sure.scores, atol=0.005)
         if task == "segment":
             rows = np.arange(len(sure))
-            likeness.append(paired_iou(same.masks, sure.masks, rows, rows)[sure.masks.areas() >= MEDIUM])
-    # The other program cuts the border off in whole pixels of the prototypes, which moves its masks by up to two
-    # pixels of the image: thin ones show it.
-    alike = np.concatenate([[1], *likeness])
-    assert alike.min() > 0.9 and np.median(alike) > 0.99
+            alike = paired_iou(same.masks, sure.masks, rows, rows)
+            (own if max(split.sizes[index]) == 640 else enlarged).append(alike)
+    assert np.concatenate(own).min() > 0.95
+    # In images that had to be enlarged for the network, the other program's masks lie up to a pixel aside.
+    assert np.concatenate(enlarged).min() > 0.7 and np.mean(np.concatenate(enlarged) > 0.95) > 0.7

@@ -86,8 +86,8 @@ def test_masks_have_the_resolution_of_the_image(size):
     assert found.masks.shape == size
     (mask,) = found.masks.dense()
     x1, y1, x2, y2 = BOX
-    ys, xs = np.indices(size) + 0.5
-    inside = (xs > x1) & (ys > y1) & ((xs - x1) / (x2 - x1) + (ys - y1) / (y2 - y1) < 1)
+    ys, xs = np.indices(size)  # of the pixels' corners, which decide about the box; about the mask, their middles do
+    inside = (xs >= x1) & (ys >= y1) & ((xs + 0.5 - x1) / (x2 - x1) + (ys + 0.5 - y1) / (y2 - y1) < 1)
     assert np.count_nonzero(mask ^ inside) < 0.1 * np.count_nonzero(inside)
 
 

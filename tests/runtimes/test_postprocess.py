@@ -31,7 +31,7 @@ def test_equals_deciding_on_the_whole_image(seed, height, width):
     corners = rng.uniform(0, [width, height], (5, 2, 2))
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
     masks = assemble(coefficients, prototypes, boxes, place)
-    ys, xs = np.indices((height, width)) + 0.5
+    ys, xs = np.indices((height, width))
     for mask, weights, (x1, y1, x2, y2) in zip(masks.dense(), coefficients, boxes, strict=True):
         logits = enlarged(np.tensordot(weights, prototypes, 1), place)
         inside = (x1 <= xs) & (xs < x2) & (y1 <= ys) & (ys < y2)
@@ -40,7 +40,7 @@ def test_equals_deciding_on_the_whole_image(seed, height, width):
 
 
 @pytest.mark.parametrize(
-    "box", [[10, 10, 10, 30], [10.1, 10, 10.4, 30], [0, 0, 0, 0]], ids=["no width", "no pixel's centre", "a point"]
+    "box", [[10, 10, 10, 30], [10.1, 10, 10.4, 30], [0, 0, 0, 0]], ids=["no width", "no pixel's corner", "a point"]
 )
 def test_a_box_without_pixels_has_an_empty_mask(box):
     place = Letterbox.fit((H, W), (H, W))

@@ -35,12 +35,13 @@ def assemble(coefficients: Floats, prototypes: Floats, boxes: Floats, place: Let
 
     coefficients: (n, 32). prototypes: (32, h, w), pictures of the whole canvas. boxes: (n, 4) xyxy in pixels of
     the source. A pixel belongs to the object where its logit is above 0 (a probability above 0.5), and to the
-    box where its centre lies in it. Only the rectangle of each box is ever computed.
+    box where its upper left corner lies in it, as other programs have it for the public weights. Only the rectangle
+    of each box is ever computed.
     """
     height, width = prototypes.shape[1:]
     across = _Axis(place.source[1], width, place.gain[0], place.pad_left, place.shape[1] / width)
     down = _Axis(place.source[0], height, place.gain[1], place.pad_top, place.shape[0] / height)
-    rectangles = np.ceil(boxes - 0.5).astype(np.int64)
+    rectangles = np.ceil(boxes).astype(np.int64)
     crops = []
     for weights, (x1, y1, x2, y2) in zip(coefficients, rectangles.tolist(), strict=True):
         if x1 >= x2 or y1 >= y2:
