@@ -88,7 +88,8 @@ def test_masks_have_the_resolution_of_the_image(size):
     x1, y1, x2, y2 = BOX
     ys, xs = np.indices(size)  # of the pixels' corners, which decide about the box; about the mask, their middles do
     inside = (xs >= x1) & (ys >= y1) & ((xs + 0.5 - x1) / (x2 - x1) + (ys + 0.5 - y1) / (y2 - y1) < 1)
-    assert np.count_nonzero(mask ^ inside) < 0.1 * np.count_nonzero(inside)
+    # A box that is found to begin at 5.1 leaves column 5 out.
+    assert np.count_nonzero(mask ^ inside) < 0.12 * np.count_nonzero(inside)
 
 
 @pytest.mark.parametrize("size", SIZES)
