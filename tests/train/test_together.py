@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from yolocore.errors import PreemptedError
+from yolocore.errors import PreemptedError, ServiceError
 from yolocore.records import TrainRecord
 from yolocore.train.loop import STATE
 from yolocore.train.state import read_state
@@ -84,9 +84,11 @@ MOMENTS: dict[str, tuple[list[int], int, set[tuple[int, int]]]] = {
 }
 
 
-def members(data: Path, out: Path, asked: Sequence[int] = (), moment: int = 0) -> list[tuple[int, str]]:
-    """Exit status and words of each of two processes, that torchrun would have started; some are asked to end when
-    the first hears of its training for the moment-th time."""
+def members(
+    data: Path, out: Path, asked: Sequence[int] = (), moment: int = 0, by: signal.Signals = signal.SIGTERM
+) -> list[tuple[int, str]]:
+    """Exit status and words of each of two processes, that torchrun would have started; some get a signal when the
+    first hears of its training for the moment-th time."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     script, words = Path(__file__).with_name("together.py"), json.dumps(SETTINGS)
@@ -105,7 +107,7 @@ def members(data: Path, out: Path, asked: Sequence[int] = (), moment: int = 0) -
         assert processes[0].stdout is not None
         assert processes[0].stdout.readline() == "paused\n"
         for rank in asked:
-            processes[rank].send_signal(signal.SIGTERM)
+            processes[rank].send_signal(by)
     said = [process.communicate("\n")[0] for process in processes]
     return [(process.returncode, words) for process, words in zip(processes, said, strict=True)]
 
@@ -129,8 +131,23 @@ def test_asked_to_end_and_started_again(name: str, left_alone: Path, shapes: Pat
     assert saved is not None and (saved["epoch"], saved["batch"]) in positions
     assert not out.exists()
 
-    assert [status for status, _ in members(shapes, out)] == [0, 0]
+    goes_on_to_the_same_end(shapes, out, left_alone)
+
+
+def test_one_is_killed(left_alone: Path, shapes: Path, tmp_path: Path) -> None:
+    """The other says so in a line of its own, and the epoch that was saved before is not lost."""
+    (first, words), (second, _) = members(shapes, tmp_path / "out", [1], 6, signal.SIGKILL)
+    assert (first, second) == (ServiceError.exit_code, -signal.SIGKILL)
+    assert words.startswith("ServiceError another of the 2 processes of this training ended")
+    (work,) = tmp_path.glob(".out.*.partial")
+    saved = read_state(work / STATE)
+    assert saved is not None and saved["epoch"] == 1
+    goes_on_to_the_same_end(shapes, tmp_path / "out", left_alone)
+
+
+def goes_on_to_the_same_end(data: Path, out: Path, left_alone: Path) -> None:
+    assert [status for status, _ in members(data, out)] == [0, 0]
     assert TrainRecord.load(out).canonical() == TrainRecord.load(left_alone).canonical()
     for file in ("best.pt", "last.pt"):
         assert (out / file).read_bytes() == (left_alone / file).read_bytes(), file
-    assert not list(tmp_path.glob(".out.*.partial"))
+    assert not list(out.parent.glob(".out.*.partial"))

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from yolocore.errors import UsageError
+from yolocore.errors import ServiceError, UsageError
 
 T = TypeVar("T")
 
@@ -69,6 +69,11 @@ class Group:
         dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
         return box[0]
 
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
 
 def own_device(device: torch.device) -> torch.device:
     """The device of this process: those of one machine take a GPU each."""
@@ -85,7 +90,10 @@ def own_device(device: torch.device) -> torch.device:
 
 @contextlib.contextmanager
 def join(device: torch.device) -> Iterator[Group]:
-    """The group that this process was started in. Raises UsageError when the others cannot be found."""
+    """The group that this process was started in.
+
+    Raises UsageError when the others cannot be found, ServiceError when one of them is lost.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Group()
@@ -98,5 +106,13 @@ def join(device: torch.device) -> Iterator[Group]:
         raise UsageError(f"WORLD_SIZE={size}: the processes do not meet ({reason}); start them by torchrun") from None
     try:
         yield Group(dist.get_rank(), size, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    except RuntimeError as error:
+        # NCCL's errors have a class; of gloo's only the text says where they come from.
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise ServiceError(
+            f"another of the {size} processes of this training ended: see what it said; "
+            "run the same command again to go on from the last saved state"
+        ) from None
     finally:
         dist.destroy_process_group()

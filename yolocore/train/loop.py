@@ -136,12 +136,14 @@ class Trainer:
         Raises PreemptedError on SIGTERM, with the state saved; RefusedError when the loss diverges;
         DataError for a broken image.
         """
-        state, share = self.state, (self._group.rank, self._group.size)
+        state, group = self.state, self._group
+        share = (group.rank, group.size)
         validator = Validator(self._val_images, self.meta, self._objective, self._listener)
         with (
             TrainLoader(self.images, self._config, self.meta.task, self._flip_idx, share) as loader,
             preemption() as self._asked_to_end,
         ):
+            group.wait()  # a process asked to end before it listens would leave the others alone in their first update
             try:
                 while state.epoch < self._config.epochs and not self._out_of_patience():
                     self._train_epoch(loader)
@@ -150,7 +152,7 @@ class Trainer:
             except PreemptedError:
                 self._save()
                 raise
-        if self._group.first:
+        if group.first:
             save_weights(self._work / LAST, state.ema.model, self.meta)
 
     def _out_of_patience(self) -> bool:
