@@ -39,7 +39,8 @@ def main(options: Sequence[str] = ()) -> None:
         work = arguments.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         work.mkdir(parents=True, exist_ok=True)
         sides: list[Side] = [Ours()]
-        if mixed_precision(torch.device(arguments.device)) and not arguments.accuracy:
+        # The peer trains in float32 on a CPU, in half width on a GPU.
+        if arguments.device == "cpu" and mixed_precision(torch.device("cpu")) and not arguments.accuracy:
             sides.append(Ours(amp=False))
         if arguments.peer:
             peer = Peer(arguments.peer, work / "peer")
@@ -54,6 +55,7 @@ def main(options: Sequence[str] = ()) -> None:
             epochs=arguments.epochs,
             device=arguments.device,
             threads=arguments.threads,
+            workers=arguments.workers,
         )
         if arguments.accuracy:
             accuracy.compare(sides, job, arguments.starts, arguments.seeds, work)
@@ -97,7 +99,7 @@ def loading(sides: Sequence[Side], job: Job, rounds: int) -> None:
         first, later = load(job, workers)
         return {"first epoch": first, "later": later}
 
-    for workers in (0, 2):
+    for workers in (0, job.workers):
         contestants = {}
         for side in sides:
             contestants[side.name] = partial(turn, side.loading, workers)
@@ -122,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, help="folder that keeps data and trainings; default: a temporary one")
     parser.add_argument("--device", choices=SIZES, default="cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU, on every side")
+    parser.add_argument("--workers", type=int, default=2, help="of the loaders, beside the network")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
     parser.add_argument("--trained", help="checkpoint for the data's classes, on which validation is timed")
     parser.add_argument("--starts", nargs="+", default=["yolo11n"], help="checkpoints or architectures to train from")
