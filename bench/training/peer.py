@@ -86,7 +86,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
         "seconds": watch.seconds,
         "seconds_validated": watch.seconds_validated,
         "waited": watch.waited,
-        "peak_memory": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0,
+        "peak_memory": torch.cuda.max_memory_reserved() if torch.cuda.is_available() else 0,
         "threads": torch.get_num_threads(),
         "versions": {"ultralytics": ultralytics.__version__, "torch": torch.__version__},
     }

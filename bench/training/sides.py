@@ -52,7 +52,7 @@ class Job:
 @dataclass(frozen=True)
 class Pace:
     """The last epoch of a training: images/s of training alone and with validation, the share of the time in
-    which the process waited for a batch, and the GPU memory in bytes that its tensors needed at most."""
+    which the process waited for a batch, and the GPU memory in bytes that it held at most."""
 
     training: float
     validated: float
@@ -91,7 +91,7 @@ class Ours:
         with limited_threads(job.threads), watch.waiting():
             train(self._config(job), TrainInputs(model=job.model, data=str(job.data.folder)), folder, watch)
         images = len(job.data.dataset.split("train"))
-        peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+        peak = torch.cuda.max_memory_reserved() if torch.cuda.is_available() else 0
         return Pace(images / watch.seconds, images / watch.seconds_validated, watch.waited / watch.seconds, peak)
 
     def best(self, folder: Path) -> Path:

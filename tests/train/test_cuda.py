@@ -64,7 +64,7 @@ def test_losses_and_gradients_are_those_of_the_cpu(name: str, data: dict[str, Pa
             if isinstance(module, torch.nn.Dropout):
                 module.eval()  # its random numbers are the device's own
         model.zero_grad()
-        loss, parts = Objective(meta, CONFIG, device, None)(model, batch)
+        loss, parts = Objective(meta, CONFIG, device, None)(model.raw, batch)
         loss.backward()
         gradients = [p.grad.flatten().double().cpu() for p in model.parameters() if p.grad is not None]
         found.append((parts.cpu(), torch.cat(gradients)))

@@ -69,7 +69,7 @@ def test_the_loss_is_of_each_image_on_the_evaluators_canvas(shapes) -> None:
         rows = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
         table = ObjectTable(rows, np.concatenate([each.classes for each in labels]), boxes.astype(np.float32))
         with torch.no_grad():
-            sums += objective(model, Batch(np.stack(pictures)[..., ::-1].copy(), table))[1] * len(labels)
+            sums += objective(model.raw, Batch(np.stack(pictures)[..., ::-1].copy(), table))[1] * len(labels)
     for found, expected in zip(figures.losses.values(), (sums / len(images)).tolist(), strict=True):
         assert found == pytest.approx(expected, rel=1e-4)
 

@@ -11,7 +11,7 @@ beside a running CUDA context, and they share one cache of decoded images.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -34,6 +34,7 @@ from yolocore.rotated import from_corners
 # enough, since the order is, and a cache of as many images then serves data that does not fit in memory.
 NEIGHBOURS = 256
 CACHE_SHARE = 0.25  # of the memory that is free when training starts, for all processes together
+Empty = Callable[[tuple[int, ...], type[np.uint8]], npt.NDArray[np.uint8]]
 PREFETCH = 2  # batches in the making beside the one in use
 
 
@@ -83,6 +84,7 @@ class TrainLoader:
 
     flip_idx (pose): for each keypoint, the one whose place it takes in a mirror image.
     share: (rank, ranks) of processes that divide every batch; each gets its own run of the batch's pictures.
+    empty: makes the memory of a batch's pictures, as numpy.empty does.
     """
 
     def __init__(
@@ -92,7 +94,9 @@ class TrainLoader:
         task: Task = "detect",
         flip_idx: Sequence[int] = (),
         share: tuple[int, int] = (0, 1),
+        empty: Empty = np.empty,
     ) -> None:
+        self._empty = empty
         self._config = without_composition(config) if config.rect else config
         self._task: Task = task
         self._flip_idx = tuple(flip_idx)
@@ -135,7 +139,7 @@ class TrainLoader:
 
     def _submit(self, artist: _Artist, run: Run) -> _Pending:
         places = np.array_split(np.arange(len(run.images)) + run.first, self._ranks)[self._rank]
-        images = np.empty((len(places), *run.shape, 3), np.uint8)
+        images = self._empty((len(places), *run.shape, 3), np.uint8)
         masks = empty_masks(len(places), run.shape) if self._task == "segment" else None
         paint = artist.classify if self._task == "classify" else artist.compose
         pictures = [

@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.amp import GradScaler
 
@@ -38,6 +39,7 @@ from yolocore.train.norm import fresh_norms, synchronize
 from yolocore.train.objective import Objective
 from yolocore.train.optim import build_optimizer, choose_rule
 from yolocore.train.process import mixed_precision, preemption, seed_step
+from yolocore.train.recorded import RecordedNetwork
 from yolocore.train.schedule import Schedule
 from yolocore.train.start import frozen_layers
 from yolocore.train.state import Saved, TrainState, read_state
@@ -90,6 +92,7 @@ class Trainer:
         )
         self.state = self._first_state(model, saved)
         self._fresh_norms = fresh_norms(self.state.model)
+        self._recorded = RecordedNetwork(model) if device.type == "cuda" and group.size == 1 else None
         if saved:
             self.state.restore(saved)
             listener.note(f"goes on after epoch {self.state.epoch}, batch {self.state.batch}")
@@ -139,8 +142,10 @@ class Trainer:
         state, group = self.state, self._group
         share = (group.rank, group.size)
         validator = Validator(self._val_images, self.meta, self._objective, self._listener)
+        # What a GPU fetches by itself has to stay at its place in memory.
+        empty = _pinned if self._objective.device.type == "cuda" else np.empty
         with (
-            TrainLoader(self.images, self._config, self.meta.task, self._flip_idx, share) as loader,
+            TrainLoader(self.images, self._config, self.meta.task, self._flip_idx, share, empty) as loader,
             preemption() as self._asked_to_end,
         ):
             group.wait()  # a process asked to end before it listens would leave the others alone in their first update
@@ -217,10 +222,12 @@ class Trainer:
         """One update from several batches. Returns each part of the loss, summed over the images of all processes,
         and whether any of them was asked to end."""
         state = self.state
+        settled = all(norm.momentum == own for norm, own in self._fresh_norms)
+        network = self._recorded if self._recorded and settled else state.model.raw
         # The last figure is the wish to end: it travels with the others.
         figures = torch.zeros(len(state.sums) + 1, device=self._objective.device)
         for number, batch in enumerate(batches, state.batch):
-            loss, parts = self._objective(state.model, batch)
+            loss, parts = self._objective(network, batch)
             state.scaler.scale(loss).backward()
             figures[:-1] += parts * self._counts[number]
         figures[-1] = float(self._asked_to_end())
@@ -235,7 +242,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self._trained, CLIP_NORM)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        state.optimizer.zero_grad()
+        state.optimizer.zero_grad(set_to_none=self._recorded is None)
         state.ema.update()
         state.sums = [before + part for before, part in zip(state.sums, sums, strict=True)]
         return sums, asked_to_end > 0
@@ -276,6 +283,11 @@ class Trainer:
         if self._group.first:
             write_table(state.rows, self.meta.task, self._work / TABLE)
         self._listener.epoch(state.epoch, {name: value for name, value in row.items() if name != "epoch"})
+
+
+def _pinned(shape: tuple[int, ...], dtype: type[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Like numpy.empty, in memory that a GPU can fetch from while the processor works."""
+    return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
 
 
 def _preempted() -> PreemptedError:

@@ -11,7 +11,6 @@ from torch import Tensor
 from yolocore.config.tree import TrainConfig
 from yolocore.data.loader import Batch, ObjectTable
 from yolocore.meta import ModelMeta
-from yolocore.model.yolo11 import YOLO11
 from yolocore.train.assign import Targets
 from yolocore.train.losses import PARTS, task_loss
 
@@ -40,12 +39,13 @@ class Objective:
         """For batches that this process has to itself."""
         return replace(self, total=_alone)
 
-    def __call__(self, model: YOLO11, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the model makes of a batch, as `task_loss` returns it."""
+    def __call__(self, network: Callable[[Tensor], Sequence[Tensor]], batch: Batch) -> tuple[Tensor, Tensor]:
+        """What a network (`YOLO11.raw`) makes of a batch, as `task_loss` returns it."""
         # A view of the batch's own memory, which is channels last already.
         images = torch.from_numpy(batch.images).to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
-        with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
-            raw = model.raw(images)
+        # Every weight is used once: nothing to cache, and recordings (recorded.py) could not.
+        with torch.autocast(self.device.type, self.half, enabled=self.half is not None, cache_enabled=False):
+            raw = network(images)
         return self.loss(raw, batch.objects)
 
     def loss(self, raw: Sequence[Tensor], objects: ObjectTable) -> tuple[Tensor, Tensor]:
