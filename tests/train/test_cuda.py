@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 from pathlib import Path
@@ -19,6 +20,7 @@ from yolocore.modes.train import train
 from yolocore.modes.val import val
 from yolocore.progress import Silent
 from yolocore.train.objective import Objective
+from yolocore.train.recorded import RecordedNetwork
 from yolocore.train.start import choose_origin, start_from
 
 pytestmark = [
@@ -51,6 +53,17 @@ def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
+class Ended(Silent):
+    """Asks its own process to end within the second epoch."""
+
+    updates = 0
+
+    def advance(self, n: int = 1, **figures: float) -> None:
+        self.updates += bool(figures)
+        if self.updates == 11:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_losses_and_gradients_are_those_of_the_cpu(name: str, data: dict[str, Path], full_precision: None) -> None:
     dataset = open_dataset(data[SOURCES[name]])
@@ -75,14 +88,6 @@ def test_losses_and_gradients_are_those_of_the_cpu(name: str, data: dict[str, Pa
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_restart_ends_in_the_same_bits(name: str, data: dict[str, Path], tmp_path: Path) -> None:
-    class Ended(Silent):
-        updates = 0
-
-        def advance(self, n: int = 1, **figures: float) -> None:
-            self.updates += bool(figures)
-            if self.updates == 11:
-                os.kill(os.getpid(), signal.SIGTERM)
-
     inputs = TrainInputs(data=str(data[SOURCES[name]]), model=name)
     alone = train(CONFIG, inputs, tmp_path / "alone")
     with pytest.raises(PreemptedError):
@@ -98,6 +103,41 @@ def test_a_restart_ends_in_the_same_bits(name: str, data: dict[str, Path], tmp_p
         metrics.append(val(settings, ValInputs(model=best, data=inputs.data), tmp_path / device).metrics)
     assert metrics[1]["images"] == metrics[0]["images"] > 0
     assert all(metrics[1][key] == pytest.approx(value, abs=0.05) for key, value in metrics[0].items() if "map" in key)
+
+
+def test_recorded_passes_are_the_network(data: dict[str, Path], full_precision: None) -> None:
+    """Outputs, gradients summed over batches of two shapes, and statistics."""
+    dataset = open_dataset(data["demo"])
+    network, _ = start_from(choose_origin("yolo11n", CONFIG), dataset, CONFIG, Silent())
+    network = network.to("cuda", memory_format=torch.channels_last).train()
+    recorded = copy.deepcopy(network)
+    replay = RecordedNetwork(recorded)
+    generator = torch.Generator("cuda").manual_seed(0)
+    for shape in ((4, 3, 96, 96), (3, 3, 64, 96), (4, 3, 96, 96), (3, 3, 64, 96)):
+        images = torch.rand(shape, device="cuda", generator=generator)
+        for expected, found in zip(network.raw(images), replay(images), strict=True):
+            torch.testing.assert_close(found, expected)
+            (expected.square().mean() + expected.mean()).backward(retain_graph=True)
+            (found.square().mean() + found.mean()).backward(retain_graph=True)
+    for expected, found in zip(network.parameters(), recorded.parameters(), strict=True):
+        if expected.grad is not None:
+            assert found.grad is not None
+            torch.testing.assert_close(found.grad, expected.grad, rtol=1e-3, atol=1e-4)
+    for expected, found in zip(network.buffers(), recorded.buffers(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_a_restart_of_recorded_passes(data: dict[str, Path], tmp_path: Path) -> None:
+    """A trained model's normalisations are settled, so that all of its batches are recorded ones."""
+    start = train(CONFIG, TrainInputs(data=str(data["demo"]), model="yolo11n"), tmp_path / "start")
+    assert start.epochs == CONFIG.epochs
+    inputs = TrainInputs(data=str(data["demo"]), model=str(tmp_path / "start" / "best.pt"))
+    train(CONFIG, inputs, tmp_path / "alone")
+    with pytest.raises(PreemptedError):
+        train(CONFIG, inputs, tmp_path / "again", Ended())
+    train(CONFIG, inputs, tmp_path / "again")
+    for file in ("best.pt", "last.pt"):
+        assert (tmp_path / "again" / file).read_bytes() == (tmp_path / "alone" / file).read_bytes(), file
 
 
 def test_a_batch_that_the_gpu_holds(data: dict[str, Path], tmp_path: Path) -> None:

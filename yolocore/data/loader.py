@@ -35,7 +35,7 @@ from yolocore.rotated import from_corners
 NEIGHBOURS = 256
 CACHE_SHARE = 0.25  # of the memory that is free when training starts, for all processes together
 Empty = Callable[[tuple[int, ...], type[np.uint8]], npt.NDArray[np.uint8]]
-PREFETCH = 2  # batches in the making beside the one in use
+PREFETCH = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,8 @@ class TrainLoader:
 
     flip_idx (pose): for each keypoint, the one whose place it takes in a mirror image.
     share: (rank, ranks) of processes that divide every batch; each gets its own run of the batch's pictures.
-    empty: makes the memory of a batch's pictures, as numpy.empty does.
+    empty: makes the memory of a batch's pictures, as numpy.empty does. prefetch: batches in the making beside the
+    one in use.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class TrainLoader:
         flip_idx: Sequence[int] = (),
         share: tuple[int, int] = (0, 1),
         empty: Empty = np.empty,
+        prefetch: int = PREFETCH,
     ) -> None:
         self._empty = empty
         self._config = without_composition(config) if config.rect else config
@@ -106,7 +108,7 @@ class TrainLoader:
         self._cache = SampleCache(split, largest_side(config), room, task, len(self._flip_idx))
         # Without workers the main thread waits while the one thread works: nothing runs beside it.
         self._pool = ThreadPoolExecutor(max(config.workers, 1), "batches", _allow_fast_resize)
-        self._prefetch = PREFETCH if config.workers else 0
+        self._prefetch = prefetch if config.workers else 0
 
     def __enter__(self) -> TrainLoader:
         # Parallelism is over pictures; OpenCV's own threads would only compete with it.
@@ -122,15 +124,15 @@ class TrainLoader:
         """Batches in an epoch."""
         return batch_count(len(self._sizes), self._config)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch (from 0), from number `start` on. Raises DataError for a broken image."""
+    def epoch(self, epoch: int, start: int = 0, step: int = 1) -> Iterator[Batch]:
+        """Each step-th batch of an epoch (from 0), from number `start` on. Raises DataError for a broken image."""
         config = self._config
         if epoch >= config.epochs - config.close_mosaic:
             config = without_composition(config)
         runs = plan_epoch(self._sizes, config, epoch)
         artist = _Artist(config, epoch, np.concatenate([run.images for run in runs]), self._cache, self._flip_idx)
         waiting: deque[_Pending] = deque()
-        for run in runs[start:]:
+        for run in runs[start::step]:
             waiting.append(self._submit(artist, run))
             if len(waiting) > self._prefetch:
                 yield waiting.popleft().result()

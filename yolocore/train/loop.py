@@ -19,13 +19,13 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.amp import GradScaler
 
 from yolocore.config.tree import TrainConfig
 from yolocore.data.dataset import Split
 from yolocore.data.loader import Batch, TrainLoader
+from yolocore.data.producers import ProcessLoader
 from yolocore.errors import PreemptedError, RefusedError, UsageError
 from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import save_weights
@@ -38,7 +38,7 @@ from yolocore.train.group import Group
 from yolocore.train.norm import fresh_norms, synchronize
 from yolocore.train.objective import Objective
 from yolocore.train.optim import build_optimizer, choose_rule
-from yolocore.train.process import mixed_precision, preemption, seed_step
+from yolocore.train.process import mixed_precision, page_locked, preemption, seed_step
 from yolocore.train.recorded import RecordedNetwork
 from yolocore.train.schedule import Schedule
 from yolocore.train.start import frozen_layers
@@ -140,12 +140,9 @@ class Trainer:
         DataError for a broken image.
         """
         state, group = self.state, self._group
-        share = (group.rank, group.size)
         validator = Validator(self._val_images, self.meta, self._objective, self._listener)
-        # What a GPU fetches by itself has to stay at its place in memory.
-        empty = _pinned if self._objective.device.type == "cuda" else np.empty
         with (
-            TrainLoader(self.images, self._config, self.meta.task, self._flip_idx, share, empty) as loader,
+            self._loader() as loader,
             preemption() as self._asked_to_end,
         ):
             group.wait()  # a process asked to end before it listens would leave the others alone in their first update
@@ -159,6 +156,12 @@ class Trainer:
                 raise
         if group.first:
             save_weights(self._work / LAST, state.ema.model, self.meta)
+
+    def _loader(self) -> TrainLoader | ProcessLoader:
+        share = (self._group.rank, self._group.size)
+        if self._objective.device.type == "cuda" and self._config.workers:
+            return ProcessLoader(self.images, self._config, self.meta.task, self._flip_idx, share, page_locked)
+        return TrainLoader(self.images, self._config, self.meta.task, self._flip_idx, share)
 
     def _out_of_patience(self) -> bool:
         patience = self._config.patience
@@ -175,7 +178,7 @@ class Trainer:
         before, self._clock = self._clock, time.monotonic()
         self.state.seconds += self._clock - before
 
-    def _train_epoch(self, loader: TrainLoader) -> None:
+    def _train_epoch(self, loader: TrainLoader | ProcessLoader) -> None:
         """The rest of the present epoch."""
         state = self.state
         self._listener.start(f"epoch {state.epoch + 1}/{self._config.epochs}", len(loader))
@@ -231,12 +234,7 @@ class Trainer:
             state.scaler.scale(loss).backward()
             figures[:-1] += parts * self._counts[number]
         figures[-1] = float(self._asked_to_end())
-        *sums, asked_to_end = self._group.total(figures).tolist()
-        if not all(map(math.isfinite, sums)):
-            raise RefusedError(
-                f"the loss became {sum(sums)} in epoch {state.epoch + 1}, batch {state.batch + 1}; "
-                f"lower lr0 (now {self._schedule.rule.lr:g}), set amp=false, or look for broken labels"
-            )
+        figures = self._group.total(figures)
         self._group.add_gradients(self._trained)
         state.scaler.unscale_(state.optimizer)
         torch.nn.utils.clip_grad_norm_(self._trained, CLIP_NORM)
@@ -244,6 +242,13 @@ class Trainer:
         state.scaler.update()
         state.optimizer.zero_grad(set_to_none=self._recorded is None)
         state.ema.update()
+        # Read when all of the update is on its way: a GPU would wait for the rest of it meanwhile.
+        *sums, asked_to_end = figures.tolist()
+        if not all(map(math.isfinite, sums)):
+            raise RefusedError(
+                f"the loss became {sum(sums)} in epoch {state.epoch + 1}, batch {state.batch + 1}; "
+                f"lower lr0 (now {self._schedule.rule.lr:g}), set amp=false, or look for broken labels"
+            )
         state.sums = [before + part for before, part in zip(state.sums, sums, strict=True)]
         return sums, asked_to_end > 0
 
@@ -283,11 +288,6 @@ class Trainer:
         if self._group.first:
             write_table(state.rows, self.meta.task, self._work / TABLE)
         self._listener.epoch(state.epoch, {name: value for name, value in row.items() if name != "epoch"})
-
-
-def _pinned(shape: tuple[int, ...], dtype: type[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Like numpy.empty, in memory that a GPU can fetch from while the processor works."""
-    return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
 
 
 def _preempted() -> PreemptedError:

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from yolocore.config.tree import TrainConfig
@@ -69,6 +70,22 @@ def memory_errors(config: TrainConfig) -> Iterator[None]:
         raise UsageError(
             f"batch={config.batch}: does not fit in memory at imgsz={config.imgsz}; give a smaller batch or imgsz"
         ) from None
+
+
+@contextlib.contextmanager
+def page_locked(memory: npt.NDArray[np.uint8]) -> Iterator[None]:
+    """Hold memory where it is, so that a GPU fetches from it by itself while the processor goes on.
+
+    Where the system does not allow that, it is copied as any other memory is.
+    """
+    runtime = torch.cuda.cudart()
+    held = int(runtime.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)) == 0
+    try:
+        yield
+    finally:
+        if held:
+            torch.cuda.synchronize()
+            runtime.cudaHostUnregister(memory.ctypes.data)
 
 
 def mixed_precision(device: torch.device) -> torch.dtype | None:
