@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,8 @@ def test_the_same_batches(shapes: Path, task: str, settings: dict) -> None:
         with TrainLoader(*given, share) as loader, ProcessLoader(*given, share) as processes:
             assert len(processes) == len(loader) == 7
             for epoch, start in ((0, 0), (3, 2), (1, 6)):
-                found = [kept(batch) for batch in processes.epoch(epoch, start)]
+                # Counted, and not until there are no more: nobody tells the loader that the last one is used up.
+                found = [kept(batch) for batch in islice(processes.epoch(epoch, start), len(loader) - start)]
                 assert equal(found, list(loader.epoch(epoch, start))), (share, epoch)
 
 

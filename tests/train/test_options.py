@@ -15,10 +15,11 @@ import torch
 from tests.data.plain import PLAIN
 from yolocore.config import TrainConfig
 from yolocore.data import open_dataset
+from yolocore.data.producers import ProcessLoader
 from yolocore.errors import PreemptedError
 from yolocore.progress import Silent
 from yolocore.train import capacity
-from yolocore.train.loop import STATE, Trainer
+from yolocore.train.loop import LAST, STATE, Trainer
 from yolocore.train.start import choose_origin, start_from
 from yolocore.train.state import read_state
 
@@ -164,3 +165,19 @@ def test_class_weights_of_classes_alike_change_nothing(tmp_path: Path) -> None:
     data = dataset_of(tmp_path / "data", [(64, 64)] * 16, [0, 1] * 8)
     plain, full = (first_losses(data, tmp_path / f"{power}", power) for power in (0.0, 1.0))
     assert full == pytest.approx(plain, rel=1e-5)
+
+
+def test_batches_from_other_processes_train_to_the_same_bits(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU, where the loader's threads would be in the network's way."""
+    config = TINY.model_copy(update={"epochs": 3, "workers": 2})
+    states = []
+    for name in ("threads", "processes"):
+        made, _ = trainer(shapes, tmp_path / name, config, Heard())
+        if name == "processes":
+            loader = ProcessLoader(made.images, config, "detect")
+            monkeypatch.setattr(made, "_loader", lambda loader=loader: loader)
+        made.run()
+        states.append(torch.load(tmp_path / name / LAST, weights_only=True)["state"])
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())

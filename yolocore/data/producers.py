@@ -113,18 +113,21 @@ class ProcessLoader:
         Raises UsageError when a process has been ended.
         """
         turns = self._producers[: self._count - start]
-        for number, producer in enumerate(turns):
-            producer.send((epoch, start + number))
-        for number in range(self._count - start):
-            producer = turns[number % len(turns)]
-            try:
-                yield producer.receive()
-                producer.send(None)  # the slot is free
-            except (EOFError, ConnectionError):
-                raise UsageError(
-                    f"workers={self._workers}: a process that makes batches was ended "
-                    f"({producer.fate()}); where memory does not suffice, give fewer workers"
-                ) from None
+        try:
+            for number, producer in enumerate(turns):
+                producer.send((epoch, start + number))
+            for number in range(self._count - start):
+                producer = turns[number % len(turns)]
+                batch = producer.receive()
+                try:
+                    yield batch
+                finally:  # nobody has to come back after the last one
+                    producer.send(None)  # the slot is free
+        except (EOFError, ConnectionError):
+            raise UsageError(
+                f"workers={self._workers}: a process that makes batches was ended "
+                f"({producer.fate()}); where memory does not suffice, give fewer workers"
+            ) from None
 
 
 class _Producer:
@@ -140,11 +143,16 @@ class _Producer:
         self.memory = _shared(file, self._order.room)
         self._connection, theirs = Pipe()
         handles = (theirs.fileno(), file)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from {__name__} import main; main(*{handles})"],
-            pass_fds=handles,
-            stdin=subprocess.DEVNULL,
-        )
+        # Its life long it does not hear these: when to end is the matter of the process that wants the batches.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", f"from {__name__} import main; main(*{handles})"],
+                pass_fds=handles,
+                stdin=subprocess.DEVNULL,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         os.close(file)
         self.send(self._order)
@@ -222,9 +230,6 @@ def produce(connection: Connection, file: int) -> None:
 
 def main(connection: int, file: int) -> None:
     """A process's whole life; file handles of its pipe and of the shared memory."""
-    # When to end is the matter of the process that wants the batches.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     pipe = Connection(connection)
     with contextlib.suppress(EOFError, ConnectionError), reused_memory():
         try:

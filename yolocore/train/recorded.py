@@ -45,6 +45,7 @@ class RecordedNetwork:
                 parameter.grad = torch.zeros_like(parameter)
         # Recording runs the network, which leaves traces in its statistics and in the random numbers.
         kept = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)  # recordings have a stream of their own
         with torch.random.fork_rng([images.device]):
             recording = torch.cuda.make_graphed_callables(_Raw(self._model), (images.clone(),), pool=self._pool)
         for buffer, value in kept:
