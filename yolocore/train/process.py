@@ -67,9 +67,8 @@ def memory_errors(config: TrainConfig) -> Iterator[None]:
         # PyTorch's own class is for GPUs; on the CPU only the text tells.
         if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
             raise
-        raise UsageError(
-            f"batch={config.batch}: does not fit in memory at imgsz={config.imgsz}; give a smaller batch or imgsz"
-        ) from None
+        remedy = "give a smaller batch or imgsz" if config.batch > 0 else "give a batch of your own, or a smaller imgsz"
+        raise UsageError(f"batch={config.batch}: does not fit in memory at imgsz={config.imgsz}; {remedy}") from None
 
 
 @contextlib.contextmanager
