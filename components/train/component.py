@@ -115,7 +115,7 @@ def train(
         amp: mixed precision where the hardware has it
         resume: go on with the interrupted training; refuse to begin another
         device: where to compute: auto, cpu, cuda or cuda:N
-        workers: threads that prepare batches; 0: none ahead of the main one
+        workers: threads that prepare batches, on a GPU in processes of their own; 0: none ahead of the main one
     """
     from yolocore.component import perform
 

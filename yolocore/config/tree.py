@@ -110,7 +110,13 @@ class TrainConfig(Section):
     amp: bool = option(True, "mixed precision where the hardware has it")
     resume: bool = option(False, "go on with the interrupted training; refuse to begin another", machine=True)
     device: str = option("auto", DEVICE, machine=True)
-    workers: int = option(2, "threads that prepare batches; 0: none ahead of the main one", machine=True, ge=0, le=64)
+    workers: int = option(
+        2,
+        "threads that prepare batches, on a GPU in processes of their own; 0: none ahead of the main one",
+        machine=True,
+        ge=0,
+        le=64,
+    )
 
 
 class TuneConfig(TrainConfig):
