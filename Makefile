@@ -61,6 +61,33 @@ bench: install ## Measure the figures that the README states
 compile: install ## Regenerate what is generated: components, compiled pipelines
 	$(BIN)/python -m pipelines.generate
 
+# Containers: docker, podman or buildah builds them. BASE_IMAGE=python@sha256:… pins what they stand on.
+ENGINE ?= $(notdir $(firstword $(shell command -v docker podman buildah 2>/dev/null)))
+BASE_IMAGE ?= python:3.11-slim-bookworm
+VARIANT ?= cpu
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' yolocore/__init__.py)
+MODES := $(filter-out base,$(notdir $(patsubst %/,%,$(dir $(wildcard containers/*/Containerfile)))))
+# IMAGE_FLAGS: more for the engine, as --build-arg PIP_FIND_LINKS=… where packages come from elsewhere.
+BUILD = $(ENGINE) build $(IMAGE_FLAGS) --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VARIANT=$(VARIANT) \
+  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) \
+  --build-arg BUILD_IMAGE=yolocore-python-build:$(VERSION) --build-arg RUNTIME_IMAGE=yolocore-python-runtime:$(VERSION)
+
+.PHONY: image-base
+image-base:
+	@test -n "$(ENGINE)" || { echo "make: needs docker, podman or buildah; install one, or set ENGINE=" >&2; exit 1; }
+	$(BUILD) --file containers/base/Containerfile --target build --tag yolocore-python-build:$(VERSION) .
+	$(BUILD) --file containers/base/Containerfile --target runtime --tag yolocore-python-runtime:$(VERSION) .
+
+.PHONY: image
+image: $(addprefix image-,$(MODE)) ## Build the container image of one mode: make image MODE=train
+
+.PHONY: images
+images: $(addprefix image-,$(MODES)) ## Build the container images of all modes
+
+.PHONY: $(addprefix image-,$(MODES))
+$(addprefix image-,$(MODES)): image-%: image-base
+	$(BUILD) --file containers/$*/Containerfile --tag yolocore-python-$*:$(VERSION) .
+
 .PHONY: pins
 pins: install ## Resolve the newest versions that fit together into constraints.txt
 	$(UV) pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \

@@ -1,5 +1,9 @@
 """Every ending has its exit code and at most one line."""
 
+import os
+import signal
+import time
+
 import pytest
 
 from yolocore.errors import EXIT_BUG, error_classes
@@ -35,6 +39,22 @@ def test_an_expected_failure_is_one_line(error, code, line, capsys):
     captured = capsys.readouterr()
     assert captured.err == line + "\n"
     assert captured.out == ""
+
+
+def test_sigterm_ends_the_work_and_cleans_up(capsys):
+    cleaned = []
+
+    def action():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        finally:
+            cleaned.append(True)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert exit_code("yolo x", action) == 143
+    assert cleaned and capsys.readouterr().err == "yolo x: interrupted\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_success_is_silent(capsys):

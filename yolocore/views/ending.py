@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 from yolocore.errors import EXIT_BUG, UsageError, YoloError
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where nothing holds it back: what was begun is cleaned up as on Ctrl-C."""
 
 
 def exit_code(name: str, action: Callable[[], None]) -> int:
     """Do it, and return the exit code of how it went. Errors are told in one line on standard error."""
     try:
-        action()
+        with _heard():
+            action()
     except YoloError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -22,9 +31,9 @@ def exit_code(name: str, action: Callable[[], None]) -> int:
         remedy = "install yolocore with the extra of this mode, as in 'yolocore[train]'"
         print(f"{name}: error: the package {error.name} is not installed; {remedy}", file=sys.stderr)
         return UsageError.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as ended:
         print(f"{name}: interrupted", file=sys.stderr)
-        return 130
+        return 143 if isinstance(ended, Terminated) else 130
     except BrokenPipeError:  # the reader of our output has gone; say nothing, not even while Python exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -34,3 +43,20 @@ def exit_code(name: str, action: Callable[[], None]) -> int:
         print(f"{name}: bug: {type(error).__name__}: {error}; traceback in {file.name}", file=sys.stderr)
         return EXIT_BUG
     return 0
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[None]:
+    """Within it SIGTERM ends the work. The first process of a container would else not hear of it at all."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
