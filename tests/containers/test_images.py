@@ -61,7 +61,7 @@ def test_a_chain_of_images(volume: Path) -> None:
         "val": ("data=data", "model=train/best.pt"),
         "export": ("data=data", "model=train/best.pt"),
         "benchmark": ("data=data", "model=export/model.onnx", "formats=onnx", "images=8"),
-        "predict": ("source=demo", "model=export/model.onnx"),
+        "predict": ("source=data/video/demo.mp4", "model=export/model.onnx"),
         "track": ("source=demo", "model=export/model.onnx"),
     }
     for mode, words in chain.items():

@@ -131,11 +131,12 @@ def serve_forever(repository: Path, endpoint: Endpoint, timeout: float = 60.0, l
     log = repository / ".triton.log"
     with _process(repository, endpoint, environment, log) as process:
         _wait_until_ready(process, repository, endpoint, timeout, log)
-        for name in names:
-            listener.note(f"serving {endpoint.url(name)}, and encoded images at {name}-jpeg")
-        host = endpoint.address.rpartition(":")[0]
-        listener.note(f"gRPC {host}:{endpoint.port + 1}, metrics http://{host}:{endpoint.port + 2}/metrics, log {log}")
         with contextlib.suppress(KeyboardInterrupt):
+            for name in names:
+                listener.note(f"serving {endpoint.url(name)}, and encoded images at {name}-jpeg")
+            host = endpoint.address.rpartition(":")[0]
+            ports = f"gRPC {host}:{endpoint.port + 1}, metrics http://{host}:{endpoint.port + 2}/metrics"
+            listener.note(f"{ports}, log {log}")
             process.wait()
             raise ServiceError(f"Triton ended by itself: {_excerpt(log)}; the whole log is {log}")
 

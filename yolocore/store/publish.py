@@ -17,7 +17,11 @@ from pathlib import Path
 
 from yolocore.errors import StorageError, UsageError
 
-_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "make it writable for this user"),
+    errno.EIO: "look at the disk",
+}
 
 
 @contextlib.contextmanager
@@ -26,10 +30,11 @@ def storage_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _STORAGE_ERRNOS:
+        remedy = _REMEDIES.get(error.errno or 0)
+        if not remedy:
             raise
         where = error.filename or place
-        raise StorageError(f"{where}: {error.strerror}; free space or choose another out=") from None
+        raise StorageError(f"{where}: {error.strerror}; {remedy} or choose another out=") from None
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
