@@ -37,6 +37,7 @@ class Given:
 DATASET = Given("dataset", "Dataset")
 CHECKPOINT = Given("checkpoint", "Model", "best.pt")
 EXPORTED = Given("exported", "Model")
+NETWORK = Given("exported", "Model", "model.onnx")
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ WIRING = {
     "val": Wiring("evaluation", given={"model": CHECKPOINT, "data": DATASET}),
     "predict": Wiring("predictions", given={"model": CHECKPOINT}),
     "export": Wiring("exported", "Model", {"model": CHECKPOINT, "data": DATASET}),
-    "benchmark": Wiring("comparison", given={"model": CHECKPOINT, "exported": EXPORTED, "data": DATASET}),
+    # Its image has no PyTorch; that the checkpoint finds the same, export has proven.
+    "benchmark": Wiring("comparison", given={"model": NETWORK, "exported": EXPORTED, "data": DATASET}),
     "deploy": Wiring("deployment", given={"exported": EXPORTED, "data": DATASET}),
-    "track": Wiring("tracks", given={"model": Given("exported", "Model", "model.onnx")}),
+    "track": Wiring("tracks", given={"model": NETWORK}),
 }
 
 
@@ -99,7 +101,7 @@ def component_source(mode: str) -> str:
     free = [p for p in parameters(INPUTS[mode]) if p.name not in wiring.given] + parameters(config)
     free.sort(key=lambda p: p.default is not inspect.Parameter.empty)  # those without a default come first
     signature = [
-        *(f"{given.artifact}: dsl.Input[dsl.{given.type}]" for given in wiring.given.values()),
+        *dict.fromkeys(f"{given.artifact}: dsl.Input[dsl.{given.type}]" for given in wiring.given.values()),
         *(_declared(p) for p in free if p.default is inspect.Parameter.empty),
         f"{wiring.result}: dsl.Output[dsl.{wiring.type}]",
         "metrics: dsl.Output[dsl.Metrics]",

@@ -26,7 +26,7 @@ def training(settings: Settings) -> None:
     2. train: a detector learns from it
     3. val: its checkpoint is measured
     4. export: the checkpoint becomes a deployable model, proven to be the same
-    5. benchmark: both are compared in accuracy, speed and size
+    5. benchmark: its accuracy, speed and size are measured
     6. deploy: the exported model is served, and verified through the server
     7. track: it follows the objects of a video
     """
@@ -35,6 +35,6 @@ def training(settings: Settings) -> None:
     checkpoint = traced(train(dataset=dataset, model=start["model"], **settings["train"])).outputs["checkpoint"]
     traced(val(checkpoint=checkpoint, dataset=dataset, **settings["val"]))
     exported = traced(export(checkpoint=checkpoint, dataset=dataset, **settings["export"])).outputs["exported"]
-    traced(benchmark(checkpoint=checkpoint, exported=exported, dataset=dataset, **settings["benchmark"]))
+    traced(benchmark(exported=exported, dataset=dataset, **settings["benchmark"]))
     traced(deploy(exported=exported, dataset=dataset, **settings["deploy"]))
     traced(track(exported=exported, source=start["video"], **settings["track"]))

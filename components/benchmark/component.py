@@ -7,13 +7,12 @@ from components.image import image
 
 @dsl.component(base_image=image("benchmark"), install_kfp_package=False)
 def benchmark(
-    checkpoint: dsl.Input[dsl.Model],
     exported: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     comparison: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
-    formats: str = "torch,onnx",
+    formats: str = "",
     split: str = "val",
     imgsz: str = "",
     conf: float = 0.001,
@@ -27,7 +26,7 @@ def benchmark(
     """Compare the formats of a model: size, accuracy, speed, memory.
 
     Args:
-        formats: formats to compare
+        formats: formats to compare; empty: all that the model has, a checkpoint torch and onnx, an exported one its own
         split: split of the dataset that is used
         imgsz: longest side of the network's input in pixels; empty: the model's own
         conf: lowest score of a detection that is kept
@@ -45,7 +44,7 @@ def benchmark(
         result=comparison,
         metrics=metrics,
         report=report,
-        model=f"{checkpoint.path}/best.pt",
+        model=f"{exported.path}/model.onnx",
         exported=exported.path,
         data=dataset.path,
         formats=formats,

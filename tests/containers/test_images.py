@@ -60,7 +60,7 @@ def test_a_chain_of_images(volume: Path) -> None:
         "train": ("data=data", "model=yolo11n", "epochs=1", *SMALL),
         "val": ("data=data", "model=train/best.pt"),
         "export": ("data=data", "model=train/best.pt"),
-        "benchmark": ("data=data", "model=export/model.onnx", "formats=onnx", "images=8"),
+        "benchmark": ("data=data", "model=export/model.onnx", "exported=export", "images=8"),
         "predict": ("source=data/video/demo.mp4", "model=export/model.onnx"),
         "track": ("source=demo", "model=export/model.onnx"),
     }

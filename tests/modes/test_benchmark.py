@@ -66,16 +66,29 @@ def test_without_an_export_one_is_made_for_the_occasion(inputs: BenchmarkInputs,
 def test_an_exported_model_alone(tmp_path: Path) -> None:
     """The finder is right about every picture of its data."""
     model, data = finder.write_network(tmp_path / "finder.onnx"), finder.write_dataset(tmp_path / "data")
-    config = CONFIG.model_copy(update={"formats": ("onnx",)})
-    record = benchmark(config, BenchmarkInputs(model=str(model), data=str(data)), tmp_path / "out")
+    record = benchmark(CONFIG, BenchmarkInputs(model=str(model), data=str(data)), tmp_path / "out")
     assert record.rows[0].accuracy["map50_95"] > 0.99
     assert "torch" not in record.versions
+
+
+def test_an_exported_model_beside_its_records(inputs: BenchmarkInputs, tmp_path: Path) -> None:
+    """As in a pipeline: the network out of the export step's own folder."""
+    network = inputs.model_copy(update={"model": str(Path(inputs.exported) / "model.onnx")})
+    record = benchmark(CONFIG, network, tmp_path / "out")
+    assert [row.format for row in record.rows] == ["onnx"]
 
 
 @pytest.mark.parametrize(
     ("settings", "change", "error", "message"),
     [
-        pytest.param({}, {"model": "{tmp}/finder.onnx"}, UsageError, "is an exported model", id="no torch form"),
+        pytest.param(
+            {"formats": ("torch", "onnx")},
+            {"model": "{tmp}/finder.onnx"},
+            UsageError,
+            "is an exported model; leave out formats=",
+            id="no torch form",
+        ),
+        pytest.param({}, {"model": "{tmp}/finder.onnx"}, UsageError, "is not of model=", id="another export's network"),
         pytest.param({}, {"model": "{tmp}/other.pt"}, UsageError, "is not of model=", id="another model's export"),
         pytest.param({}, {"model": "triton://localhost/x"}, UsageError, "is served", id="served"),
         pytest.param({}, {"model": "none.pt"}, ModelError, r"none\.pt: no such file", id="no model"),

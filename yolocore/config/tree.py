@@ -194,7 +194,9 @@ class ExportConfig(Section):
 class BenchmarkConfig(Section):
     """Compare the formats of a model: size, accuracy, speed, memory."""
 
-    formats: tuple[BenchmarkFormat, ...] = option(("torch", "onnx"), "formats to compare", min_length=1)
+    formats: tuple[BenchmarkFormat, ...] | None = option(
+        None, "formats to compare; empty: all that the model has, a checkpoint torch and onnx, an exported one its own"
+    )
     split: str = option("val", SPLIT)
     imgsz: ImageSize | None = option(None, IMGSZ)
     conf: float = option(0.001, CONF, ge=0, lt=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from yolocore.benchmark.probe import Job, Probe
 from yolocore.benchmark.timing import figures, take_turns
 from yolocore.benchmark.views import accuracy_figures, csv_table, draw, markdown_table, terminal_table
 from yolocore.config import BenchmarkConfig, ExportConfig, ValConfig
+from yolocore.config.tree import BenchmarkFormat
 from yolocore.data import open_dataset
 from yolocore.errors import UsageError
 from yolocore.evaluate import check_classes, evaluate
@@ -46,14 +47,15 @@ def benchmark(
     dataset = open_dataset(inputs.data)
     split = dataset.split(config.split)
     digests = {"model": model_digest(inputs.model), "data": split.digest}
-    files = _files(config, inputs, digests["model"])
+    formats = _formats(config, inputs.model)
+    files = _files(formats, inputs, digests["model"])
     digests |= {name: file_digest(path) for name, path in files.items() if name != "torch"}
     with Step(BenchmarkRecord, config, digests, out) as step:
         if step.finished:
             return step.finished
-        if "onnx" in config.formats and "onnx" not in files:
+        if "onnx" in formats and "onnx" not in files:
             files["onnx"] = _export(config, inputs, step.work / _OCCASION / "export", listener)
-        files = {name: files[name] for name in config.formats}
+        files = {name: files[name] for name in formats}
         detectors = {name: open_detector(str(path), config.device, config.half) for name, path in files.items()}
         first = next(iter(detectors.values()))
         dataset.check_task(first.meta.task, first.meta.keypoints)
@@ -69,12 +71,12 @@ def benchmark(
         threads = len(os.sched_getaffinity(0))
         passing = _speed(config, inputs, files, imgsz, threads, listener)
 
-        formats = {name: lasting[name] | passing[name] for name in files}
+        compared = {name: lasting[name] | passing[name] for name in files}
         title = f"{Path(inputs.model).name} at {imgsz}x{imgsz}, one image at a time, {threads} threads"
-        (step.work / TABLE).write_text(markdown_table(formats))
-        (step.work / SHEET).write_text(csv_table(formats))
-        draw(formats, title, step.work / PICTURE)
-        for line in terminal_table(formats).splitlines():
+        (step.work / TABLE).write_text(markdown_table(compared))
+        (step.work / SHEET).write_text(csv_table(compared))
+        draw(compared, title, step.work / PICTURE)
+        for line in terminal_table(compared).splitlines():
             listener.note(line)
         shutil.rmtree(step.work / _OCCASION, ignore_errors=True)
         return step.publish(
@@ -119,21 +121,25 @@ def _flat(formats: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return {f"{name}/{key}": value for name, figures in formats.items() for key, value in figures.items()}
 
 
-def _files(config: BenchmarkConfig, inputs: BenchmarkInputs, digest: str) -> dict[str, Path]:
-    """The file of each wanted format that exists already. digest: the model's."""
-    if Path(inputs.model).suffix == ".onnx":
-        if set(config.formats) != {"onnx"} or inputs.exported:
-            raise UsageError(
-                f"model={inputs.model}: is an exported model; give formats=onnx and no exported=, or the checkpoint"
-            )
-        return {"onnx": Path(inputs.model)}
-    files = {"torch": Path(inputs.model)} if "torch" in config.formats else {}
-    if inputs.exported and "onnx" in config.formats:
-        record = ExportRecord.load(Path(inputs.exported))
-        if record.inputs["model"] != digest:
-            raise UsageError(f"exported={inputs.exported}: is not of model={inputs.model}; export that model first")
-        files["onnx"] = Path(inputs.exported) / record.artifacts["model"].path
-    return files
+def _formats(config: BenchmarkConfig, model: str) -> tuple[BenchmarkFormat, ...]:
+    """Those that are compared. Raises UsageError for one that the model does not have."""
+    if Path(model).suffix != ".onnx":
+        return config.formats or ("torch", "onnx")
+    if set(config.formats or ("onnx",)) != {"onnx"}:
+        raise UsageError(f"model={model}: is an exported model; leave out formats=, or give the checkpoint")
+    return ("onnx",)
+
+
+def _files(formats: Sequence[BenchmarkFormat], inputs: BenchmarkInputs, digest: str) -> dict[str, Path]:
+    """The file of each format that exists already. digest: the model's."""
+    model = Path(inputs.model)
+    alone = {"onnx": model} if model.suffix == ".onnx" else {"torch": model} if "torch" in formats else {}
+    if not inputs.exported:
+        return alone
+    record = ExportRecord.load(Path(inputs.exported))
+    if digest not in (record.inputs["model"], record.artifacts["model"].digest):
+        raise UsageError(f"exported={inputs.exported}: is not of model={inputs.model}; export that model first")
+    return {"onnx": Path(inputs.exported) / record.artifacts["model"].path, **alone} if "onnx" in formats else alone
 
 
 def _export(config: BenchmarkConfig, inputs: BenchmarkInputs, folder: Path, listener: Listener) -> Path:

@@ -55,7 +55,7 @@ class ExportInputs(Section):
 class BenchmarkInputs(Section):
     model: str = _required("checkpoint, or an exported model")
     data: str = _required("ingested dataset, a dataset.yaml in YOLO form, or class folders")
-    exported: str = Field("", description="folder of an export step; empty: exported for the occasion")
+    exported: str = Field("", description="folder of the model's export step; empty: exported for the occasion")
 
 
 class DeployInputs(Section):
