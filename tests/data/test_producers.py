@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from itertools import islice
+from multiprocessing import Pipe
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ import pytest
 
 from tests.data.test_loader import equal
 from yolocore.config import IngestConfig, TrainConfig
-from yolocore.data import open_dataset
-from yolocore.data.loader import Batch, ObjectTable, TrainLoader
+from yolocore.data import open_dataset, producers
+from yolocore.data.loader import CACHE_SHARE, Batch, ObjectTable, TrainLoader
 from yolocore.data.producers import SLOTS, Memory, ProcessLoader
 from yolocore.errors import DataError, UsageError
 from yolocore.modes.ingest import ingest
@@ -102,6 +103,34 @@ def test_a_process_that_is_killed_is_missed(shapes: Path) -> None:
             os.kill(producer._process.pid, signal.SIGKILL)
         with pytest.raises(UsageError, match=r"workers=3: .* was ended \(SIGKILL\)"):
             list(batches)
+
+
+def test_an_epoch_may_outlive_the_loader(shapes: Path) -> None:
+    """As it does behind an exception, whose frames hold it."""
+    with ProcessLoader(open_dataset(shapes).split("train"), CONFIG) as loader:
+        batches = loader.epoch(0)
+        next(batches)
+    batches.close()
+
+
+def test_the_caches_have_a_cache_s_share_together(shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    class Noted(TrainLoader):
+        def __init__(self, *arguments, cache_share: float, **settings) -> None:
+            given.append(cache_share)
+            raise EOFError
+
+    monkeypatch.setattr(producers, "TrainLoader", Noted)
+    order = ProcessLoader(open_dataset(shapes).split("train"), CONFIG)._order
+    ours, theirs = Pipe()
+    ours.send(order)
+    memory = os.memfd_create("test")
+    os.truncate(memory, SLOTS * order.room)
+    with pytest.raises(EOFError):
+        producers.produce(theirs, memory)
+    os.close(memory)
+    assert given == [CACHE_SHARE / order.processes]
 
 
 def test_processes_end_with_the_loader_and_do_not_mind_being_asked_to(shapes: Path) -> None:

@@ -33,7 +33,7 @@ from yolocore.rotated import from_corners
 # The other pictures of a mosaic or a blend are drawn from this many before it in the epoch's order: random
 # enough, since the order is, and a cache of as many images then serves data that does not fit in memory.
 NEIGHBOURS = 256
-CACHE_SHARE = 0.25  # of the memory that is free when training starts, for all processes together
+CACHE_SHARE = 0.25  # of the memory that is free when training starts
 Empty = Callable[[tuple[int, ...], type[np.uint8]], npt.NDArray[np.uint8]]
 PREFETCH = 2
 
@@ -85,7 +85,7 @@ class TrainLoader:
     flip_idx (pose): for each keypoint, the one whose place it takes in a mirror image.
     share: (rank, ranks) of processes that divide every batch; each gets its own run of the batch's pictures.
     empty: makes the memory of a batch's pictures, as numpy.empty does. prefetch: batches in the making beside the
-    one in use.
+    one in use. cache_share: of the free memory for decoded images, of all ranks together.
     """
 
     def __init__(
@@ -95,8 +95,10 @@ class TrainLoader:
         task: Task = "detect",
         flip_idx: Sequence[int] = (),
         share: tuple[int, int] = (0, 1),
+        *,
         empty: Empty = np.empty,
         prefetch: int = PREFETCH,
+        cache_share: float = CACHE_SHARE,
     ) -> None:
         self._empty = empty
         self._config = without_composition(config) if config.rect else config
@@ -104,7 +106,7 @@ class TrainLoader:
         self._flip_idx = tuple(flip_idx)
         self._rank, self._ranks = share
         self._sizes = split.sizes
-        room = int(free_memory() * CACHE_SHARE / self._ranks)
+        room = int(free_memory() * cache_share / self._ranks)
         self._cache = SampleCache(split, largest_side(config), room, task, len(self._flip_idx))
         # Without workers the main thread waits while the one thread works: nothing runs beside it.
         self._pool = ThreadPoolExecutor(max(config.workers, 1), "batches", _allow_fast_resize)

@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from yolocore.config.tree import TrainConfig
 from yolocore.data.dataset import Split
-from yolocore.data.loader import Batch, ObjectTable, TrainLoader
+from yolocore.data.loader import CACHE_SHARE, Batch, ObjectTable, TrainLoader
 from yolocore.data.objects import MASK_STRIDE
 from yolocore.data.plan import batch_count, largest_side
 from yolocore.errors import UsageError, YoloError
@@ -121,8 +121,9 @@ class ProcessLoader:
                 batch = producer.receive()
                 try:
                     yield batch
-                finally:  # nobody has to come back after the last one
-                    producer.send(None)  # the slot is free
+                finally:  # nobody has to come back after the last one, or the loader may be gone by then
+                    with contextlib.suppress(OSError):
+                        producer.send(None)  # the slot is free
         except (EOFError, ConnectionError):
             raise UsageError(
                 f"workers={self._workers}: a process that makes batches was ended "
@@ -204,14 +205,22 @@ def produce(connection: Connection, file: int) -> None:
 
     def empty(shape: Shape, dtype: type[np.uint8]) -> Memory:
         """The next slot's pictures. Slots come in turn; this one is free once its last batch is used up."""
-        nonlocal following
         if not free:
             connection.recv()
             free.append(filled.popleft())
         filled.append(free.popleft())
         return memory[filled[-1], : math.prod(shape)].reshape(shape)
 
-    loader = TrainLoader(order.split, order.config, order.task, order.flip_idx, order.share, empty, SLOTS - 1)
+    loader = TrainLoader(
+        order.split,
+        order.config,
+        order.task,
+        order.flip_idx,
+        order.share,
+        empty=empty,
+        prefetch=SLOTS - 1,
+        cache_share=CACHE_SHARE / order.processes,
+    )
     with loader:
         while True:
             epoch, start = connection.recv()
