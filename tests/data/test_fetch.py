@@ -166,6 +166,7 @@ class Handler(BaseHTTPRequestHandler):
         offset = 0
         if server.ranges and "Range" in self.headers and self.headers["If-Range"] == server.etag:
             offset = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+        identity_asked = not server.offsets  # by the first request, and told before the next may come
         server.offsets.append(offset)
         body = server.content[offset:]
         self.send_response(206 if offset else 200)
@@ -173,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         if server.etag:
             self.send_header("ETag", server.etag)
         self.end_headers()
-        if server.breaks and len(server.offsets) > 1:  # the first request asks for the identity
+        if server.breaks and not identity_asked:
             server.breaks -= 1
             body = body[: len(body) // 2]
         with contextlib.suppress(ConnectionError):  # the client may want only the head
