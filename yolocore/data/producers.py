@@ -18,9 +18,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
@@ -136,12 +136,12 @@ class _Producer:
 
     def __init__(self, order: Order, number: int) -> None:
         self._order, self._number = order, number
-        self._next = 0
 
     def __enter__(self) -> _Producer:
         file = os.memfd_create("batches")
         os.truncate(file, SLOTS * self._order.room)
         self.memory = _shared(file, self._order.room)
+        self._slots = cycle(self.memory)
         self._connection, theirs = Pipe()
         handles = (theirs.fileno(), file)
         # Its life long it does not hear these: when to end is the matter of the process that wants the batches.
@@ -172,9 +172,7 @@ class _Producer:
         answer = self._connection.recv()
         if isinstance(answer, YoloError):
             raise answer
-        slot = self.memory[self._next]
-        self._next = (self._next + 1) % SLOTS
-        images, masks = _laid_out(slot, answer.shape, answer.masks)
+        images, masks = _laid_out(next(self._slots), answer.shape, answer.masks)
         return Batch(images, replace(answer.objects, masks=masks))
 
     def fate(self) -> str:
@@ -200,16 +198,17 @@ def produce(connection: Connection, file: int) -> None:
     """Make batches until nobody wants any more."""
     order: Order = connection.recv()
     memory = _shared(file, order.room)
-    free, filled = deque(range(SLOTS)), deque[int]()
-    following = 0
+    begun, sent = cycle(memory), cycle(memory)  # slots come in turn
+    in_hand = 0
 
     def empty(shape: Shape, dtype: type[np.uint8]) -> Memory:
-        """The next slot's pictures. Slots come in turn; this one is free once its last batch is used up."""
-        if not free:
+        """The next slot's pictures. It is free once its last batch is used up."""
+        nonlocal in_hand
+        if in_hand == SLOTS:
             connection.recv()
-            free.append(filled.popleft())
-        filled.append(free.popleft())
-        return memory[filled[-1], : math.prod(shape)].reshape(shape)
+            in_hand -= 1
+        in_hand += 1
+        return next(begun)[: math.prod(shape)].reshape(shape)
 
     loader = TrainLoader(
         order.split,
@@ -225,16 +224,15 @@ def produce(connection: Connection, file: int) -> None:
         while True:
             epoch, start = connection.recv()
             for batch in loader.epoch(epoch, start, order.processes):
-                shape, objects, masks = batch.images.shape, batch.objects, batch.objects.masks
+                slot, shape, objects, masks = next(sent), batch.images.shape, batch.objects, batch.objects.masks
                 if masks is not None:
-                    _, place = _laid_out(memory[following], shape, masks.shape)
+                    _, place = _laid_out(slot, shape, masks.shape)
                     assert place is not None
                     place[:] = masks
                 connection.send(Made(shape, None if masks is None else masks.shape, replace(objects, masks=None)))
-                following = (following + 1) % SLOTS
-            while filled:
+            while in_hand:
                 connection.recv()
-                free.append(filled.popleft())
+                in_hand -= 1
 
 
 def main(connection: int, file: int) -> None:
