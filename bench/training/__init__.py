@@ -5,7 +5,7 @@
 
 Without --peer, this project's own figures. The peer's Python is any that can `import ultralytics`. With
 --device cuda, batches of 64 at 640 × 640, with the GPU memory that they need and the share of the time in which
-training waits for data; no figures of a GPU have been taken yet.
+training waits for data.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -87,6 +88,9 @@ class Ours:
         self.amp = amp
 
     def train(self, job: Job, folder: Path) -> Pace:
+        if torch.cuda.is_available():  # a turn's memory is its own, not what the one before left cached
+            gc.collect()
+            torch.cuda.empty_cache()
         watch = _Watch()
         with limited_threads(job.threads), watch.waiting():
             train(self._config(job), TrainInputs(model=job.model, data=str(job.data.folder)), folder, watch)
