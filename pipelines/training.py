@@ -12,7 +12,7 @@ from components.track.component import track
 from components.train.component import train
 from components.val.component import val
 from pipelines.form import Settings, form
-from pipelines.kubernetes import traced
+from pipelines.kubernetes import done_each_time, heavy, light, long, traced
 
 SECTIONS = ("pipeline", "ingest", "train", "val", "export", "benchmark", "deploy", "track")
 
@@ -31,10 +31,24 @@ def training(settings: Settings) -> None:
     7. track: it follows the objects of a video
     """
     start = settings["pipeline"]
-    dataset = traced(ingest(source=start["source"], **settings["ingest"])).outputs["dataset"]
-    checkpoint = traced(train(dataset=dataset, model=start["model"], **settings["train"])).outputs["checkpoint"]
-    traced(val(checkpoint=checkpoint, dataset=dataset, **settings["val"]))
-    exported = traced(export(checkpoint=checkpoint, dataset=dataset, **settings["export"])).outputs["exported"]
-    traced(benchmark(exported=exported, dataset=dataset, **settings["benchmark"]))
-    traced(deploy(exported=exported, dataset=dataset, **settings["deploy"]))
-    traced(track(exported=exported, source=start["video"], **settings["track"]))
+
+    ingested = ingest(source=start["source"], **settings["ingest"])
+    dataset = traced(light(ingested)).outputs["dataset"]
+
+    trained = train(dataset=dataset, model=start["model"], **settings["train"])
+    checkpoint = traced(long(trained)).outputs["checkpoint"]
+
+    measured = val(checkpoint=checkpoint, dataset=dataset, **settings["val"])
+    traced(heavy(measured))
+
+    written = export(checkpoint=checkpoint, dataset=dataset, **settings["export"])
+    exported = traced(heavy(written)).outputs["exported"]
+
+    compared = benchmark(exported=exported, dataset=dataset, **settings["benchmark"])
+    traced(done_each_time(heavy(compared)))
+
+    served = deploy(exported=exported, dataset=dataset, **settings["deploy"])
+    traced(done_each_time(light(served)))
+
+    followed = track(exported=exported, source=start["video"], **settings["track"])
+    traced(heavy(followed))

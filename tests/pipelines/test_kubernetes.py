@@ -1,0 +1,49 @@
+"""What the compiled pipelines ask Kubernetes for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC, PLATFORM = yaml.safe_load_all((ROOT / "pipelines/compiled/training.yaml").read_text(encoding="utf-8"))
+STEPS = SPEC["root"]["dag"]["tasks"]
+HOUR = 3600
+
+
+def container(step: str) -> dict[str, Any]:
+    return SPEC["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
+
+
+def platform(step: str) -> dict[str, Any]:
+    return PLATFORM["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{step}"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_reserves_little_and_is_bounded(step):
+    """A cluster of one small node can begin every step, and none holds a node for ever."""
+    resources = container(step)["resources"]
+    assert 0 < resources["cpuRequest"] <= 1 < resources["cpuLimit"]
+    assert 0 < resources["memoryRequest"] <= 2.2 < resources["memoryLimit"]  # GB
+    assert "accelerator" not in resources
+    assert HOUR <= int(platform(step)["activeDeadlineSeconds"]) <= 72 * HOUR
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_knows_its_run(step):
+    (variable,) = platform(step)["fieldPathAsEnv"]
+    assert variable["name"] == "YOLO_PIPELINE"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_only_what_has_to_happen_is_never_taken_from_the_cache(step):
+    cached = STEPS[step].get("cachingOptions", {}).get("enableCache", False)
+    assert cached == (step not in ("benchmark", "deploy"))
+
+
+def test_training_has_shared_memory():
+    (mount,) = platform("train")["emptyDirMounts"]
+    assert (mount["mountPath"], mount["medium"]) == ("/dev/shm", "Memory")
