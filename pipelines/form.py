@@ -1,4 +1,4 @@
-"""The submit form of a pipeline: the config tree, flattened to parameters that Kubeflow can carry.
+"""The submit form of a pipeline: sections of settings, flattened to parameters that Kubeflow can carry.
 
 A form knows text, numbers and switches. Every other setting (a list, or one that may be empty) is text
 there, in the command line's own syntax: '0,2', or nothing.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,20 @@ class Parameter:
     description: str
 
 
+Sections = Mapping[str, type[Section]]
+Settings = dict[str, dict[str, Any]]  # by section, by name
+
+
+def of_tree(*names: str) -> dict[str, type[Section]]:
+    """Sections of the config tree by name."""
+    found = {}
+    for name in names:
+        annotation = Tree.model_fields[name].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, Section)
+        found[name] = annotation
+    return found
+
+
 def parameters(section: type[Section]) -> list[Parameter]:
     """A section's fields as parameters; the default of a required one is `inspect.Parameter.empty`."""
     return [_parameter(name, field) for name, field in section.model_fields.items()]
@@ -41,24 +55,22 @@ def plain(value: Any) -> Any:
     return value
 
 
-def arguments(tree: Tree, sections: tuple[str, ...]) -> dict[str, Any]:
-    """The values of these sections by parameter name: {'train_epochs': 40, …}."""
+def arguments(settings: Mapping[str, Section]) -> dict[str, Any]:
+    """Values by parameter name: {'train_epochs': 40, …}."""
     return {
         f"{section}_{name}": plain(value)
-        for section in sections
-        for name, value in getattr(tree, section).model_dump().items()
+        for section, values in settings.items()
+        for name, value in values.model_dump().items()
     }
 
 
-Settings = dict[str, dict[str, Any]]  # by section, by name
-
-
-def form(*sections: str) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
+def form(sections: Sections) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
     """Give a pipeline function a parameter for every setting of these sections: `train_epochs`, `val_conf`, ….
 
     The function itself takes them as `settings[section][name]`.
     """
-    fields = [(section, p) for section in sections for p in parameters(_section(section))]
+    fields = [(section, p) for section, kind in sections.items() for p in parameters(kind)]
+    fields.sort(key=lambda field: field[1].default is not inspect.Parameter.empty)  # those without a default come first
 
     def decorate(function: Callable[[Settings], None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -81,12 +93,6 @@ def form(*sections: str) -> Callable[[Callable[[Settings], None]], Callable[...,
         return flattened
 
     return decorate
-
-
-def _section(name: str) -> type[Section]:
-    annotation = Tree.model_fields[name].annotation
-    assert isinstance(annotation, type) and issubclass(annotation, Section)
-    return annotation
 
 
 def _parameter(name: str, field: FieldInfo) -> Parameter:

@@ -21,23 +21,22 @@ from yolocore.config import section_class
 from yolocore.modes.request import INPUTS
 
 ROOT = Path(__file__).resolve().parents[1]
-PIPELINES = ("training",)
+PIPELINES = ("training", "evaluation", "batch_prediction")
 WIDTH = 120
 
 
 @dataclass(frozen=True)
 class Given:
-    """An input that another step's result gives: the artifact, its type, and the file in it ('' for its folder)."""
+    """An input that another step's result gives: the artifact, whose path it is given, and its type."""
 
     artifact: str
     type: str
-    file: str = ""
 
 
 DATASET = Given("dataset", "Dataset")
-CHECKPOINT = Given("checkpoint", "Model", "best.pt")
+IMAGES = Given("images", "Dataset")
+MODEL = Given("model", "Model")
 EXPORTED = Given("exported", "Model")
-NETWORK = Given("exported", "Model", "model.onnx")
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,13 @@ class Wiring:
 WIRING = {
     "ingest": Wiring("dataset", "Dataset"),
     "train": Wiring("checkpoint", "Model", {"data": DATASET}),
-    "val": Wiring("evaluation", given={"model": CHECKPOINT, "data": DATASET}),
-    "predict": Wiring("predictions", given={"model": CHECKPOINT}),
-    "export": Wiring("exported", "Model", {"model": CHECKPOINT, "data": DATASET}),
+    "val": Wiring("evaluation", given={"model": MODEL, "data": DATASET}),
+    "predict": Wiring("predictions", given={"model": MODEL, "source": IMAGES}),
+    "export": Wiring("exported", "Model", {"model": Given("checkpoint", "Model"), "data": DATASET}),
     # Its image has no PyTorch; that the checkpoint finds the same, export has proven.
-    "benchmark": Wiring("comparison", given={"model": NETWORK, "exported": EXPORTED, "data": DATASET}),
+    "benchmark": Wiring("comparison", given={"model": EXPORTED, "exported": EXPORTED, "data": DATASET}),
     "deploy": Wiring("deployment", given={"exported": EXPORTED, "data": DATASET}),
-    "track": Wiring("tracks", given={"model": NETWORK}),
+    "track": Wiring("tracks", given={"model": MODEL}),
 }
 
 
@@ -113,7 +112,7 @@ def component_source(mode: str) -> str:
         f"result={wiring.result}",
         "metrics=metrics",
         "report=report",
-        *(f"{key}={_place(given)}" for key, given in wiring.given.items()),
+        *(f"{key}={given.artifact}.path" for key, given in wiring.given.items()),
         *(f"{p.name}={p.name}" for p in free),
     ]
     described = [
@@ -183,10 +182,6 @@ def _declared(parameter: Parameter) -> str:
 
 def _literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def _place(given: Given) -> str:
-    return f'f"{{{given.artifact}.path}}/{given.file}"' if given.file else f"{given.artifact}.path"
 
 
 if __name__ == "__main__":

@@ -11,14 +11,14 @@ from components.ingest.component import ingest
 from components.track.component import track
 from components.train.component import train
 from components.val.component import val
-from pipelines.form import Settings, form
+from pipelines.form import Settings, form, of_tree
 from pipelines.kubernetes import done_each_time, heavy, light, long, traced
 
-SECTIONS = ("pipeline", "ingest", "train", "val", "export", "benchmark", "deploy", "track")
+SECTIONS = of_tree("pipeline", "ingest", "train", "val", "export", "benchmark", "deploy", "track")
 
 
 @dsl.pipeline(name="training")
-@form(*SECTIONS)
+@form(SECTIONS)
 def training(settings: Settings) -> None:
     """From images and labels to a verified endpoint.
 
@@ -38,7 +38,7 @@ def training(settings: Settings) -> None:
     trained = train(dataset=dataset, model=start["model"], **settings["train"])
     checkpoint = traced(long(trained)).outputs["checkpoint"]
 
-    measured = val(checkpoint=checkpoint, dataset=dataset, **settings["val"])
+    measured = val(model=checkpoint, dataset=dataset, **settings["val"])
     traced(heavy(measured))
 
     written = export(checkpoint=checkpoint, dataset=dataset, **settings["export"])
@@ -50,5 +50,5 @@ def training(settings: Settings) -> None:
     served = deploy(exported=exported, dataset=dataset, **settings["deploy"])
     traced(done_each_time(light(served)))
 
-    followed = track(exported=exported, source=start["video"], **settings["track"])
+    followed = track(model=exported, source=start["video"], **settings["track"])
     traced(heavy(followed))

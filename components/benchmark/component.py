@@ -44,7 +44,7 @@ def benchmark(
         result=comparison,
         metrics=metrics,
         report=report,
-        model=f"{exported.path}/model.onnx",
+        model=exported.path,
         exported=exported.path,
         data=dataset.path,
         formats=formats,

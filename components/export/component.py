@@ -46,7 +46,7 @@ def export(
         result=exported,
         metrics=metrics,
         report=report,
-        model=f"{checkpoint.path}/best.pt",
+        model=checkpoint.path,
         data=dataset.path,
         format=format,
         imgsz=imgsz,

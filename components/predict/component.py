@@ -7,8 +7,8 @@ from components.image import image
 
 @dsl.component(base_image=image("predict"), install_kfp_package=False)
 def predict(
-    checkpoint: dsl.Input[dsl.Model],
-    source: str,
+    model: dsl.Input[dsl.Model],
+    images: dsl.Input[dsl.Dataset],
     predictions: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
@@ -28,7 +28,6 @@ def predict(
     """Find objects in images and videos.
 
     Args:
-        source: image, video, folder, glob, list of paths, webcam index or stream URL
         task: task that the model must be for; empty: whichever it is for
         conf: lowest score of a detection that is kept
         iou: overlap (IoU) above which non-maximum suppression drops the lower-scored box
@@ -49,8 +48,8 @@ def predict(
         result=predictions,
         metrics=metrics,
         report=report,
-        model=f"{checkpoint.path}/best.pt",
-        source=source,
+        model=model.path,
+        source=images.path,
         task=task,
         conf=conf,
         iou=iou,

@@ -7,7 +7,7 @@ from components.image import image
 
 @dsl.component(base_image=image("track"), install_kfp_package=False)
 def track(
-    exported: dsl.Input[dsl.Model],
+    model: dsl.Input[dsl.Model],
     source: str,
     tracks: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
@@ -53,7 +53,7 @@ def track(
         result=tracks,
         metrics=metrics,
         report=report,
-        model=f"{exported.path}/model.onnx",
+        model=model.path,
         source=source,
         conf=conf,
         iou=iou,

@@ -7,7 +7,7 @@ from components.image import image
 
 @dsl.component(base_image=image("val"), install_kfp_package=False)
 def val(
-    checkpoint: dsl.Input[dsl.Model],
+    model: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
@@ -42,7 +42,7 @@ def val(
         result=evaluation,
         metrics=metrics,
         report=report,
-        model=f"{checkpoint.path}/best.pt",
+        model=model.path,
         data=dataset.path,
         task=task,
         split=split,

@@ -3,11 +3,13 @@
 import json
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.conftest import free_endpoint
 from tests.e2e.test_dvc import CHAIN, TINY
-from yolocore.records import load_record
+from yolocore.records import Record, load_record
 
 
 @pytest.mark.slow
@@ -39,3 +41,22 @@ def test_the_pipeline_runs_and_shows_figures_and_pictures(project, triton_home):
     ]
     assert sorted(nested) == sorted(CHAIN)
     assert parent.info.status == "FINISHED"
+
+    # What it made, measured and used by the other pipelines.
+    made = {mode: next((run / mode).rglob("record.json")).parent for mode in CHAIN}
+    ingested = [f"ingest_{name}={value}" for name, value in TINY["ingest"].items()]
+    again = pipeline(project, "evaluation", f"evaluation_model={made['train']}", *ingested)["val"]
+    assert again.canonical() == load_record(made["val"]).canonical()
+
+    (project.folder / "pictures").mkdir()
+    cv2.imwrite(str(project.folder / "pictures" / "grey.png"), np.full((48, 64, 3), 128, np.uint8))
+    images = f"prediction_images={project.folder / 'pictures'}"
+    found = pipeline(project, "batch_prediction", f"prediction_model={made['export']}", images)["predict"]
+    assert found.frames == 1
+
+
+def pipeline(project, name: str, *words: str) -> dict[str, Record]:
+    """Run a pipeline; its records by mode."""
+    project.call(sys.executable, "-m", "pipelines.run_local", f"pipeline={name}", f"root=runs/{name}", *words)
+    records = [load_record(path.parent) for path in (project.folder / "runs" / name).rglob("record.json")]
+    return {record.step: record for record in records}

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from yolocore.config import MODES, section_class
-from yolocore.errors import UsageError
+from yolocore.errors import ModelError, UsageError
 from yolocore.modes.request import INPUTS, REQUEST_KEYS, read_keys, read_request
+from yolocore.records import Artifact, TrackRecord, TrainRecord
 
 NEEDED = {mode: {k: "x" for k, field in INPUTS[mode].model_fields.items() if field.is_required()} for mode in MODES}
 
@@ -121,3 +122,21 @@ def test_the_same_command_has_the_same_identity():
     keys = {"data": "x", "epochs": 3}
     assert read_request("train", keys).identity() == read_request("train", {**keys, "workers": 0}).identity()
     assert read_request("train", keys).identity() != read_request("train", {**keys, "out": "elsewhere"}).identity()
+
+
+def test_the_folder_of_a_step_stands_for_the_model_that_it_made(tmp_path):
+    best = Artifact(path="best.pt", digest="sha256:0", bytes=1)
+    common = {"key": "", "program": "", "config": {}, "inputs": {}, "views": (), "metrics": {}, "versions": {}}
+    folders = {}
+    for record in (
+        TrainRecord(step="train", artifacts={"best": best}, timings={}, epochs=1, best_epoch=1, fitness=0, **common),
+        TrackRecord(step="track", artifacts={}, timings={}, frames=1, tracks=0, **common),
+    ):
+        folders[record.step] = tmp_path / record.step
+        folders[record.step].mkdir()
+        (folders[record.step] / "record.json").write_text(record.to_json())
+
+    request = read_request("val", {"model": folders["train"], "data": "x"})
+    assert request.inputs.model == str(folders["train"] / "best.pt")
+    with pytest.raises(ModelError, match="is the folder of a track step, which makes no model"):
+        read_request("val", {"model": folders["track"], "data": "x"})

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from pipelines.form import arguments, form, parameters, plain
+from pipelines.form import arguments, form, of_tree, parameters, plain
 from yolocore.config import Tree, section_class
 from yolocore.modes.request import validate
 
@@ -35,13 +35,13 @@ def test_what_a_form_cannot_carry_becomes_text(value, carried):
 def test_the_form_has_every_setting_of_its_sections_and_hands_them_back():
     seen = {}
 
-    @form("pipeline", "val")
+    @form(of_tree("pipeline", "val"))
     def plan(settings):
         """The plan."""
         seen.update(settings)
 
     fields = inspect.signature(plan).parameters
-    assert list(fields) == list(arguments(Tree(), ("pipeline", "val")))
+    assert list(fields) == list(arguments({name: getattr(Tree(), name) for name in ("pipeline", "val")}))
     assert fields["val_conf"].annotation is float
     assert "val_conf: lowest score" in plan.__doc__
     plan(*(f"<{name}>" for name in fields))

@@ -12,6 +12,8 @@ from pipelines.run_local import main
         pytest.param("predict_conf=0.5", "unknown parameter 'predict_conf'", id="mode outside the pipeline"),
         pytest.param("train_epochs=many", "epochs='many'", id="text for a number"),
         pytest.param("deploy_port=99999", "port='99999'", id="out of range"),
+        pytest.param("pipeline=train", "did you mean 'training'?", id="no such pipeline"),
+        pytest.param("pipeline=evaluation", "evaluation_model= is missing: URI of", id="nothing to measure"),
         pytest.param("params=none.yaml", "none.yaml: cannot be read", id="no such file"),
         pytest.param("train_epochs", "is not of the form key=value", id="no value"),
     ],

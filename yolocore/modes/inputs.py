@@ -7,13 +7,14 @@ still the same dataset.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from yolocore.config import Section
 from yolocore.errors import DataError, ModelError
 from yolocore.meta import SUFFIXES, architecture
+from yolocore.records import FILE_NAME, load_record
 from yolocore.store import file_digest, json_digest, tree_digest
 
 DEMO, DEMO_CLASSIFY = "demo", "demo-classify"  # the sources that are built in: with objects, and of class folders
@@ -24,13 +25,30 @@ def _required(description: str) -> Any:
     return Field(..., description=description)
 
 
+def _made_model(model: str) -> str:
+    """A step's folder stands for the model that it made. Raises ModelError for a step that makes none."""
+    folder = Path(model)
+    if not (folder / FILE_NAME).is_file():
+        return model
+    record = load_record(folder)
+    for name in ("best", "model"):  # of train, of export
+        if name in record.artifacts:
+            return str(folder / record.artifacts[name].path)
+    raise ModelError(
+        f"model={model}: is the folder of a {record.step} step, which makes no model; give train's or export's"
+    )
+
+
+ModelName = Annotated[str, AfterValidator(_made_model)]
+
+
 class IngestInputs(Section):
     source: str = _required("folder, archive or URI (http, https, s3) of images and labels, or demo, demo-classify")
 
 
 class TrainInputs(Section):
     data: str = _required("ingested dataset, a dataset.yaml in YOLO form, or class folders")
-    model: str = Field("yolo11n", description=f"checkpoint to start from, or an architecture: {_NAMES}")
+    model: ModelName = Field("yolo11n", description=f"checkpoint to start from, or an architecture: {_NAMES}")
 
 
 class TuneInputs(TrainInputs):
@@ -38,22 +56,26 @@ class TuneInputs(TrainInputs):
 
 
 class ValInputs(Section):
-    model: str = _required("checkpoint, exported model, or triton://host:port/name")
+    model: ModelName = _required(
+        "checkpoint, exported model, folder of a train or export step, or triton://host:port/name"
+    )
     data: str = _required("ingested dataset, a dataset.yaml in YOLO form, or class folders")
 
 
 class PredictInputs(Section):
-    model: str = _required("checkpoint, exported model, or triton://host:port/name")
+    model: ModelName = _required(
+        "checkpoint, exported model, folder of a train or export step, or triton://host:port/name"
+    )
     source: str = _required("image, video, folder, glob, list of paths, webcam index or stream URL")
 
 
 class ExportInputs(Section):
-    model: str = _required("checkpoint")
+    model: ModelName = _required("checkpoint")
     data: str = _required("dataset whose val images prove that the export is the same model")
 
 
 class BenchmarkInputs(Section):
-    model: str = _required("checkpoint, or an exported model")
+    model: ModelName = _required("checkpoint, or an exported model")
     data: str = _required("ingested dataset, a dataset.yaml in YOLO form, or class folders")
     exported: str = Field("", description="folder of the model's export step; empty: exported for the occasion")
 
@@ -65,14 +87,16 @@ class DeployInputs(Section):
 
 
 class TrackInputs(Section):
-    model: str = _required("checkpoint, exported model, or triton://host:port/name")
+    model: ModelName = _required(
+        "checkpoint, exported model, folder of a train or export step, or triton://host:port/name"
+    )
     source: str = _required("video file, webcam index or stream URL; demo: the built-in video")
 
 
 class ConvertInputs(Section):
     """What `yolo convert` takes; it has no settings."""
 
-    model: str = _required("checkpoint")
+    model: ModelName = _required("checkpoint")
     out: str = Field(..., description="file of the converted checkpoint", min_length=1)
 
 
