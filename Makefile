@@ -62,6 +62,21 @@ bench: install ## Measure the figures that the README states
 compile: install ## Regenerate what is generated: components, compiled pipelines
 	$(BIN)/python -m pipelines.generate
 
+# PIPELINE: a name of pipelines/. KEYS: parameters of its form, and other keys of the command: KEYS="train_epochs=3".
+PIPELINE ?= training
+
+.PHONY: run-kfp-local
+run-kfp-local: triton ## Run a pipeline here, as Kubeflow runs it: make run-kfp-local PIPELINE=training
+	@$(BIN)/python -m pipelines.run_local pipeline=$(PIPELINE) params=params.yaml $(KEYS)
+
+.PHONY: submit
+submit: install ## Submit a pipeline to the Kubeflow at KFP_HOST: make submit PIPELINE=training REGISTRY=…
+	@$(BIN)/python -m pipelines.submit pipeline=$(PIPELINE) registry=$(REGISTRY) $(KEYS)
+
+.PHONY: schedule
+schedule: install ## Submit it again and again: make schedule PIPELINE=training CRON="0 0 2 * * *"
+	@$(BIN)/python -m pipelines.submit pipeline=$(PIPELINE) registry=$(REGISTRY) cron="$(CRON)" $(KEYS)
+
 # Containers: docker, podman or buildah builds them. BASE_IMAGE=python@sha256:… pins what they stand on.
 ENGINE ?= $(notdir $(firstword $(shell command -v docker podman buildah 2>/dev/null)))
 BASE_IMAGE ?= python:3.11-slim-bookworm

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines import PIPELINES
 from pipelines.form import Parameter, parameters
 from yolocore.config import section_class
 from yolocore.modes.request import INPUTS
 
 ROOT = Path(__file__).resolve().parents[1]
-PIPELINES = ("training", "evaluation", "batch_prediction")
 WIDTH = 120
 
 

@@ -1,0 +1,70 @@
+"""From loose keys, as people write them, to a pipeline and the values of its form."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines import PIPELINES
+from pipelines.form import Sections, arguments
+from yolocore.config import Section, Tree, load_tree
+from yolocore.errors import UsageError
+from yolocore.modes.request import nearest, validate
+
+COMPILED = Path(__file__).parent / "compiled"
+
+
+@dataclass(frozen=True)
+class PipelineRequest:
+    """A pipeline with the values of its form, as Kubeflow carries them."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: dict[str, Any]
+
+    def package(self, folder: Path, registry: str) -> Path:
+        """Write its compiled form into a folder. registry: where its images were pushed to; empty: as they are called.
+
+        Kubeflow's cache goes by the names of images: their tags are versions, so another version is another name.
+        """
+        spec, *platforms = yaml.safe_load_all((COMPILED / f"{self.name}.yaml").read_text(encoding="utf-8"))
+        if registry:
+            for executor in spec["deploymentSpec"]["executors"].values():
+                if "container" in executor:  # an importer has none
+                    executor["container"]["image"] = f"{registry.rstrip('/')}/{executor['container']['image']}"
+        path = folder / f"{self.name}.yaml"
+        path.write_text(yaml.safe_dump_all([spec, *platforms], allow_unicode=True), encoding="utf-8")
+        return path
+
+
+def read_pipeline(pipeline: str = "training", params: str = "", **keys: str) -> PipelineRequest:
+    """pipeline: its name. params: a params.yaml with the values of what is left out. keys: the parameters of its form.
+
+    Raises UsageError for an unknown name, and for a value that is missing or out of range.
+    """
+    if pipeline not in PIPELINES:
+        raise UsageError(f"unknown pipeline {pipeline!r}; did you mean {nearest(pipeline, PIPELINES)!r}?")
+    module = importlib.import_module(f"pipelines.{pipeline}")
+    settings = _settings(module.SECTIONS, load_tree(params) if params else Tree(), keys)
+    return PipelineRequest(pipeline, getattr(module, pipeline), arguments(settings))
+
+
+def _settings(sections: Sections, tree: Tree, keys: Mapping[str, str]) -> dict[str, Section]:
+    """The values of a pipeline's sections: those of the tree where it has them, with 'section_name' keys laid over."""
+    known = {f"{section}_{name}": (section, name) for section, kind in sections.items() for name in kind.model_fields}
+    values = {section: dict(getattr(tree, section, {})) for section in sections}
+    for key, text in keys.items():
+        if key not in known:
+            raise UsageError(f"unknown parameter {key!r}; did you mean {nearest(key, known)!r}?")
+        section, name = known[key]
+        values[section][name] = text
+    for key, (section, name) in known.items():
+        field = sections[section].model_fields[name]
+        if field.is_required() and name not in values[section]:
+            raise UsageError(f"{key}= is missing: {field.description}")
+    return {section: validate(kind, values[section]) for section, kind in sections.items()}
