@@ -17,7 +17,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 .PHONY: help
 help: ## Print this table of contents
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: needs $(PYTHON); install Python 3.11 or set PYTHON=" >&2; exit 1; }
@@ -75,6 +75,7 @@ submit: install ## Submit a pipeline to the Kubeflow at KFP_HOST: make submit PI
 
 .PHONY: schedule
 schedule: install ## Submit it again and again: make schedule PIPELINE=training CRON="0 0 2 * * *"
+	@test -n "$(CRON)" || { echo "make: CRON= is missing: six fields, seconds first" >&2; exit 1; }
 	@$(BIN)/python -m pipelines.submit pipeline=$(PIPELINE) registry=$(REGISTRY) cron="$(CRON)" $(KEYS)
 
 # Containers: docker, podman or buildah builds them. BASE_IMAGE=python@sha256:… pins what they stand on.
