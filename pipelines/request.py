@@ -27,12 +27,17 @@ class PipelineRequest:
     function: Callable[..., Any]
     arguments: dict[str, Any]
 
+    def images(self) -> set[str]:
+        """Names and tags of the images that its steps run in."""
+        executors = self._documents()[0]["deploymentSpec"]["executors"].values()
+        return {executor["container"]["image"] for executor in executors if "container" in executor}
+
     def package(self, folder: Path, registry: str) -> Path:
         """Write its compiled form into a folder. registry: where its images were pushed to; empty: as they are called.
 
         Kubeflow's cache goes by the names of images: their tags are versions, so another version is another name.
         """
-        spec, *platforms = yaml.safe_load_all((COMPILED / f"{self.name}.yaml").read_text(encoding="utf-8"))
+        spec, *platforms = self._documents()
         if registry:
             for executor in spec["deploymentSpec"]["executors"].values():
                 if "container" in executor:  # an importer has none
@@ -40,6 +45,10 @@ class PipelineRequest:
         path = folder / f"{self.name}.yaml"
         path.write_text(yaml.safe_dump_all([spec, *platforms], allow_unicode=True), encoding="utf-8")
         return path
+
+    def _documents(self) -> list[dict[str, Any]]:
+        """The compiled pipeline, and what it says to platforms."""
+        return list(yaml.safe_load_all((COMPILED / f"{self.name}.yaml").read_text(encoding="utf-8")))
 
 
 def read_pipeline(pipeline: str = "training", params: str = "", **keys: str) -> PipelineRequest:
