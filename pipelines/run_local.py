@@ -70,7 +70,8 @@ def _restricted(name: str) -> dict[str, Any]:
 
     return {
         "entrypoint": "",  # a step is started by Kubeflow's executor
-        "environment": {"YOLO_PIPELINE": name},
+        # Of a checkout that is the working directory, nothing is imported: what runs is the image's.
+        "environment": {"YOLO_PIPELINE": name, "PYTHONSAFEPATH": "1"},
         "working_dir": "/work",
         "mounts": [Mount("/work", str(Path.cwd()), type="bind")],
         "tmpfs": {"/tmp": "exec,mode=1777"},

@@ -1,12 +1,15 @@
 """The whole pipeline by Kubeflow's subprocess runner: the same definition that a cluster runs."""
 
 import json
+import shutil
+import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
 
+from pipelines.request import read_pipeline
 from tests.conftest import free_endpoint
 from tests.e2e.test_dvc import CHAIN, TINY
 from yolocore.records import Record, load_record
@@ -53,6 +56,18 @@ def test_the_pipeline_runs_and_shows_figures_and_pictures(project, triton_home):
     images = f"prediction_images={project.folder / 'pictures'}"
     found = pipeline(project, "batch_prediction", f"prediction_model={made['export']}", images)["predict"]
     assert found.frames == 1
+
+
+@pytest.mark.slow
+def test_the_pipeline_runs_in_its_images(project, triton_home):
+    """The images must be those of this version: `make images`."""
+    request = read_pipeline("training")
+    docker = shutil.which("docker")
+    if not docker or subprocess.run([docker, "image", "inspect", *request.images()], capture_output=True).returncode:
+        pytest.skip("needs a running docker and the images: make images")
+    keys = [f"{section}_{name}={value}" for section, settings in TINY.items() for name, value in settings.items()]
+    records = pipeline(project, "training", "runner=docker", f"deploy_port={free_endpoint().port}", *keys)
+    assert set(records) == set(CHAIN)
 
 
 def pipeline(project, name: str, *words: str) -> dict[str, Record]:
