@@ -56,8 +56,7 @@ def test_public_weights_are_as_good_as_recorded(shared, tmp_path, task):
     assert ours["map50_95"] == pytest.approx(theirs["map50_95"], abs=0.003)
     if task == "segment":
         assert ours["mask_map50_95"] == pytest.approx(theirs["mask_map50_95"], abs=0.005)
-    own, enlarged = [np.ones(1)], [np.ones(1)]
-    for index, (mine, other) in enumerate(zip(found, recorded, strict=True)):
+    for mine, other in zip(found, recorded, strict=True):
         sure = other[other.scores > 0.25]
         if not len(sure):
             continue
@@ -67,8 +66,4 @@ def test_public_weights_are_as_good_as_recorded(shared, tmp_path, task):
         np.testing.assert_allclose(same.scores, sure.scores, atol=0.005)
         if task == "segment":
             rows = np.arange(len(sure))
-            alike = paired_iou(same.masks, sure.masks, rows, rows)
-            (own if max(split.sizes[index]) == 640 else enlarged).append(alike)
-    assert np.concatenate(own).min() > 0.95
-    # In images that had to be enlarged for the network, the other program's masks lie up to a pixel aside.
-    assert np.concatenate(enlarged).min() > 0.7 and np.mean(np.concatenate(enlarged) > 0.95) > 0.7
+            assert paired_iou(same.masks, sure.masks, rows, rows).min() > 0.95
