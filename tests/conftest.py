@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,7 @@ import yaml
 if TYPE_CHECKING:
     from yolocore.serve.control import Control
     from yolocore.serve.server import Endpoint
+    from yolocore.store import ObjectStore
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +62,43 @@ def camera() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    """Address of a real S3 server for the whole session."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3_server(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An S3 server that boto3 finds by itself."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    return s3_address
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """An empty object store, once in a folder and once in a bucket, which YOLO_STORE names."""
+    from yolocore.store import ObjectStore
+
+    place = str(tmp_path / "store")
+    if request.param == "bucket":
+        import boto3
+
+        request.getfixturevalue("s3_server")
+        name = f"bucket-{uuid.uuid4().hex}"
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=name)
+        place = f"s3://{name}/some/prefix"
+    monkeypatch.setenv("YOLO_STORE", place)
+    return ObjectStore(place)
 
 
 @pytest.fixture(scope="session")
@@ -113,11 +152,11 @@ class Project:
             start_new_session=True,
         )
 
-    def call(self, *command: str) -> str:
-        """Run a command that has to succeed; returns what it said."""
+    def call(self, *command: str, code: int = 0) -> str:
+        """Run a command that has to end with this exit code; returns what it said."""
         process = self.start(*command)
         said, _ = process.communicate()
-        assert process.returncode == 0, said
+        assert process.returncode == code, said
         return said
 
 

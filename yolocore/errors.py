@@ -11,9 +11,13 @@ EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 
 
 class YoloError(Exception):
-    """Base of all expected failures. `exit_code` is part of the public interface."""
+    """Base of all expected failures. `exit_code` is part of the public interface.
+
+    transient: whether the very same command may succeed another time.
+    """
 
     exit_code = 1
+    transient = False
 
 
 class UsageError(YoloError):
@@ -38,12 +42,14 @@ class ServiceError(YoloError):
     """A server that is unreachable, refuses us, or whose port is taken."""
 
     exit_code = 5
+    transient = True
 
 
 class StorageError(YoloError):
     """A disk or bucket that is full, read-only or missing."""
 
     exit_code = 6
+    transient = True
 
 
 class RefusedError(YoloError):
@@ -56,6 +62,7 @@ class PreemptedError(YoloError):
     """SIGTERM arrived, the state is saved: run the same command again to go on (EX_TEMPFAIL)."""
 
     exit_code = 75
+    transient = True
 
 
 def error_classes() -> list[type[YoloError]]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from yolocore.data import download
 from yolocore.data.fetch import fetched, identity
@@ -267,19 +266,8 @@ def test_a_url_that_is_no_archive(server, tmp_path):
 # --- buckets --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def s3_server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
 @pytest.fixture
-def s3(s3_server, monkeypatch):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+def s3(s3_server):
     client = boto3.client("s3", region_name="us-east-1")
     client.create_bucket(Bucket="data")
     for name, content in CONTENT.items():

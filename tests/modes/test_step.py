@@ -1,5 +1,7 @@
 """A step: same key does nothing, failure leaves the old result, a crash leaves what a retry needs."""
 
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,8 +10,9 @@ import textwrap
 import pytest
 
 from yolocore.config import PredictConfig
-from yolocore.errors import DataError, StorageError, UsageError
+from yolocore.errors import DataError, PreemptedError, RefusedError, ServiceError, StorageError, UsageError
 from yolocore.modes.step import Step
+from yolocore.progress import SILENT, Silent
 from yolocore.records import PredictRecord, load_record
 
 CONFIG = PredictConfig()
@@ -144,3 +147,127 @@ def test_a_folder_of_the_user_is_never_replaced(tmp_path):
     with pytest.raises(UsageError, match="holds files that no step wrote"):
         run(tmp_path / "out")
     assert (tmp_path / "out" / "thesis.tex").exists()
+
+
+# --- with an object store ---------------------------------------------------------------------------------------
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def note(self, text):
+        self.lines.append(text)
+
+
+def ends(out, error, config=CONFIG, resumable=True, listener=SILENT):
+    """A step that ends by an error after it has written something."""
+    with (
+        pytest.raises(type(error), match=re.escape(str(error))),
+        Step(PredictRecord, config, INPUTS, out, resumable=resumable, listener=listener) as step,
+    ):
+        (step.work / "state").write_text("half way")
+        raise error
+
+
+def found(out, config=CONFIG, listener=SILENT, **how):
+    """What a step finds in its work folder on a machine whose disk is empty."""
+    for path in out.parent.iterdir():
+        if path.name != "store":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with Step(PredictRecord, config, INPUTS, out, resumable=True, listener=listener, **how) as step:
+        state = step.work / "state"
+        return state.read_text() if state.exists() else None
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        pytest.param(PreemptedError("SIGTERM"), "half way", id="preempted"),
+        pytest.param(ServiceError("MLflow is gone"), "half way", id="a server fails"),
+        pytest.param(KeyboardInterrupt("^C"), "half way", id="Ctrl-C"),
+        pytest.param(RuntimeError("CUDA error"), "half way", id="a bug, or a machine's"),
+        pytest.param(RefusedError("the loss diverges"), None, id="what no other attempt will mend"),
+    ],
+)
+def test_another_machine_goes_on_with_what_was_interrupted(store, tmp_path, error, kept):
+    notes = Notes()
+    ends(tmp_path / "out", error, listener=notes)
+    assert found(tmp_path / "out", PredictConfig(conf=0.9)) is None, "another step"
+    assert found(tmp_path / "out", listener=notes) == kept
+    told = ["the work so far is kept: ", "goes on with what was interrupted, from "] if kept else []
+    assert len(notes.lines) == len(told)
+    assert all(line.startswith(start + store.place) for line, start in zip(notes.lines, told, strict=True))
+
+
+def test_resume_finds_it_too(store, tmp_path):
+    ends(tmp_path / "out", PreemptedError("SIGTERM"))
+    assert found(tmp_path / "out", resume=True) == "half way"
+
+
+def test_what_is_here_is_not_fetched(store, tmp_path):
+    ends(tmp_path / "out", PreemptedError("SIGTERM"))
+    (work,) = tmp_path.glob(".out.*.partial")
+    (work / "state").write_text("further")
+    with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True) as step:
+        assert (step.work / "state").read_text() == "further"
+
+
+def test_a_published_step_is_forgotten(store, tmp_path):
+    ends(tmp_path / "out", PreemptedError("SIGTERM"))
+    with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True) as step:
+        step.publish(metrics={}, artifacts={}, frames=1, objects={})
+    assert found(tmp_path / "out") is None
+
+
+def test_a_step_that_does_not_resume_keeps_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("YOLO_STORE", str(tmp_path / "store"))
+    ends(tmp_path / "out", PreemptedError("SIGTERM"), resumable=False)
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.fixture
+def unreachable(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+
+    def begin():
+        monkeypatch.setenv("YOLO_STORE", "s3://bucket")
+
+    return begin
+
+
+def test_a_store_that_fails_hides_no_error_and_spoils_no_result(unreachable, tmp_path):
+    notes = Notes()
+    with (
+        pytest.raises(PreemptedError, match="SIGTERM"),
+        Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True, listener=notes) as step,
+    ):
+        unreachable()
+        raise PreemptedError("SIGTERM")
+    assert [line.partition(": YOLO_STORE=")[0] for line in notes.lines] == [
+        "the work so far stays on this machine alone"
+    ]
+    with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True, listener=notes) as step:
+        record = step.publish(metrics={}, artifacts={}, frames=1, objects={})
+    assert load_record(tmp_path / "out") == record
+    assert notes.lines[-1].startswith("the work that was kept stays in the store: YOLO_STORE=s3://bucket")
+
+
+def test_nothing_begins_anew_because_the_store_is_unreachable(unreachable, tmp_path):
+    unreachable()
+    with pytest.raises(ServiceError), Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True):
+        pass
+    assert not list(tmp_path.glob(".out.*.partial"))
+
+
+def test_what_is_damaged_begins_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("YOLO_STORE", str(tmp_path / "store"))
+    ends(tmp_path / "out", PreemptedError("SIGTERM"))
+    for path in (tmp_path / "store" / "objects").rglob("*"):
+        if path.is_file() and path.read_text() == "half way":
+            path.write_text("damaged")
+    notes = Notes()
+    assert found(tmp_path / "out", listener=notes) is None
+    assert "is damaged" in notes.lines[0] and notes.lines[0].endswith("; what was interrupted begins anew")

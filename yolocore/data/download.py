@@ -1,31 +1,25 @@
-"""Downloads from web servers (an archive, resumed where it broke off) and from S3 buckets (many at once).
-
-Which S3 server and which credentials, boto3 finds out itself: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, its
-configuration files.
-"""
+"""Downloads from web servers (an archive, resumed where it broke off) and from S3 buckets (many at once)."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from yolocore.errors import DataError, ServiceError, StorageError
+from yolocore.errors import DataError, ServiceError
 from yolocore.progress import Listener
 from yolocore.store import json_digest
+from yolocore.store.s3 import CHUNK, CONNECTIONS, s3_client, s3_errors
 
 if TYPE_CHECKING:
     import requests
 
 _TIMEOUT = (10, 60)  # seconds to connect, and between two pieces of an answer
 _PAUSES = (0.5, 1, 2, 4)  # seconds before each further attempt that follows one without progress
-_CHUNK = 1 << 20
-_CONNECTIONS = 16  # S3 answers slowly and in parallel
 
 
 def url_identity(url: str) -> str:
@@ -38,7 +32,7 @@ def url_identity(url: str) -> str:
         if tag or date:
             return json_digest({"etag": tag, "modified": date, "length": answer.headers.get("Content-Length")})
         body = hashlib.sha256()
-        for chunk in answer.iter_content(_CHUNK):
+        for chunk in answer.iter_content(CHUNK):
             body.update(chunk)
         return "sha256:" + body.hexdigest()
 
@@ -57,7 +51,7 @@ def download_url(url: str, path: Path, listener: Listener) -> None:
                 validator = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
                 if not furthest:
                     listener.start("download", int(answer.headers.get("Content-Length", 0)) or None)
-                for chunk in answer.iter_content(_CHUNK):
+                for chunk in answer.iter_content(CHUNK):
                     file.write(chunk)
                     if file.tell() > furthest:
                         listener.advance(file.tell() - furthest)
@@ -104,8 +98,8 @@ def bucket_identity(uri: str) -> str:
     Raises StorageError for a bucket that is missing or forbidden, ServiceError for an unreachable server,
     DataError where there is nothing.
     """
-    with _s3_errors(uri):
-        return json_digest([[str(o.path), o.size, o.tag] for o in _listing(_client(), uri)])
+    with s3_errors(f"source={uri}"):
+        return json_digest([[str(o.path), o.size, o.tag] for o in _listing(s3_client(), uri)])
 
 
 def download_bucket(uri: str, folder: Path, listener: Listener) -> Path:
@@ -113,8 +107,8 @@ def download_bucket(uri: str, folder: Path, listener: Listener) -> Path:
 
     Raises the errors of `bucket_identity`, and DataError for an object whose name leads outside the folder.
     """
-    with _s3_errors(uri):
-        client = _client()
+    with s3_errors(f"source={uri}"):
+        client = s3_client()
         objects = _listing(client, uri)
         for unsafe in (o for o in objects if ".." in o.path.parts):
             raise DataError(f"source={uri}: the object {unsafe.key!r} leads outside the folder; rename it")
@@ -125,10 +119,10 @@ def download_bucket(uri: str, folder: Path, listener: Listener) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             body = client.get_object(Bucket=item.bucket, Key=item.key)["Body"]
             with contextlib.closing(body), path.open("wb") as file:
-                for chunk in body.iter_chunks(_CHUNK):
+                for chunk in body.iter_chunks(CHUNK):
                     file.write(chunk)
 
-        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
             for _ in pool.map(download, objects):
                 listener.advance()
     is_file = len(objects) == 1 and uri.endswith(objects[0].key)
@@ -144,15 +138,6 @@ class _Object:
     path: PurePosixPath
     size: int
     tag: str
-
-
-def _client() -> Any:
-    import boto3
-    from botocore.config import Config
-
-    retries: Any = {"mode": "standard", "total_max_attempts": 3}
-    config = Config(max_pool_connections=_CONNECTIONS, connect_timeout=_TIMEOUT[0], retries=retries)
-    return boto3.session.Session().client("s3", config=config)
 
 
 def _listing(client: Any, uri: str) -> list[_Object]:
@@ -172,21 +157,3 @@ def _listing(client: Any, uri: str) -> list[_Object]:
     if not objects:
         raise DataError(f"source={uri}: the bucket has nothing of that name; check the prefix")
     return objects
-
-
-@contextlib.contextmanager
-def _s3_errors(uri: str) -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-
-    try:
-        yield
-    except NoCredentialsError:
-        raise StorageError(f"source={uri}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from None
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "unknown")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
-        if status >= 500:
-            raise ServiceError(f"source={uri}: the S3 server failed ({code}); try again later") from None
-        raise StorageError(f"source={uri}: the S3 server refused ({code}); check the bucket and the rights") from None
-    except BotoCoreError as error:
-        raise ServiceError(f"source={uri}: cannot be reached ({error}); check AWS_ENDPOINT_URL") from None

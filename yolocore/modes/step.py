@@ -9,7 +9,8 @@
 A step whose record already lies at `out` under the same key does nothing. Otherwise it works in a
 hidden folder beside `out`, named by its key, and renames that folder to `out` at the end. A step that
 fails leaves `out` as it was; a resumable one keeps its work folder, and the next call with the same
-key finds in it what the last one had saved.
+key finds in it what the last one had saved. Where an object store is configured, it is kept there too,
+unless the step failed by what no other attempt can mend, and the next call finds it on any machine.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from typing import Any, Generic, Self, TypeVar
 
 import yolocore
 from yolocore.config import Section, canonical_json
-from yolocore.errors import DataError, UsageError
+from yolocore.errors import DataError, UsageError, YoloError
+from yolocore.progress import SILENT, Listener
 from yolocore.records import FILE_NAME, Artifact, Record
 from yolocore.store import (
+    configured,
     exclusive,
     json_digest,
     recover,
@@ -50,6 +53,7 @@ class Step(Generic[R]):
     resumable: keep what is in `work` when the step fails or is killed.
     resume: only go on with what a former call left there; where there is nothing, refuse to begin.
     holds: whether what a finished step's record says is still so, where it speaks of more than its folder.
+    listener: hears of what is kept in the object store.
     """
 
     finished: R | None
@@ -65,6 +69,7 @@ class Step(Generic[R]):
         resumable: bool = False,
         resume: bool = False,
         holds: Callable[[R], bool] = lambda _: True,
+        listener: Listener = SILENT,
     ) -> None:
         self._record = record
         self._config = config
@@ -73,6 +78,7 @@ class Step(Generic[R]):
         self._resumable = resumable
         self._resume = resume
         self._holds = holds
+        self._listener = listener
         self._exit = contextlib.ExitStack()
         self._published = False
         self._identity = {
@@ -82,7 +88,9 @@ class Step(Generic[R]):
             "inputs": self._inputs,
         }
         self.key = json_digest(self._identity)
+        self._pointer = f"partial/{self.key.removeprefix('sha256:')}"
         self.work = self._out.with_name(f".{self._out.name}.{short(self.key)}.partial")
+        self._refused = self._out.with_name(f"{self._out.name}.refused")
         self.finished = None
 
     def __enter__(self) -> Self:
@@ -99,13 +107,18 @@ class Step(Generic[R]):
             raise
         return self
 
-    def __exit__(self, *exception: Any) -> None:
-        if not (self._published or self._resumable or self.finished):
-            shutil.rmtree(self.work, ignore_errors=True)
-        self._exit.__exit__(*exception)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
+        if not (self._published or self.finished):
+            if not self._resumable:
+                shutil.rmtree(self.work, ignore_errors=True)
+            elif error is not None and not (isinstance(error, YoloError) and not error.transient):
+                self._keep()
+        self._exit.__exit__(kind, error, traceback)
 
     def _prepare(self) -> None:
-        """Make the work folder, or find what a former call left in it."""
+        """Make the work folder, or find what a former call left in it, here or on another machine."""
+        if self._resumable and not (self.work / IDENTITY).exists():
+            self._bring_back()
         if self._resume and not (self.work / IDENTITY).exists():
             raise UsageError(f"resume=true: {self._why_not()}")
         if not self._resumable:
@@ -114,6 +127,37 @@ class Step(Generic[R]):
         for torn in self.work.glob(".*.tmp"):  # of a write that was killed
             torn.unlink()
         write_atomic(self.work / IDENTITY, canonical_json(self._identity))
+
+    def _bring_back(self) -> None:
+        """Fetch what an interrupted call has kept in the object store; what is damaged there is made anew."""
+        store = configured()
+        digest = store and store.get(self._pointer)
+        if not (store and digest):
+            return
+        try:
+            store.pull(digest, self.work, self._listener)
+        except DataError as error:
+            self._listener.note(f"{error}; what was interrupted begins anew")
+        else:
+            self._listener.note(f"goes on with what was interrupted, from {store.uri(digest)}")
+
+    def _keep(self) -> None:
+        """Keep the work folder in the object store. A failure is told, and hides nothing of why the step ends."""
+        try:
+            if store := configured():
+                digest = store.push(self.work, listener=self._listener)
+                store.put(self._pointer, digest)
+                self._listener.note(f"the work so far is kept: {store.uri(digest)}")
+        except Exception as error:
+            self._listener.note(f"the work so far stays on this machine alone: {error}")
+
+    def _forget(self) -> None:
+        """What was kept of the work is of no more use; that it can't be removed takes nothing from the result."""
+        try:
+            if store := configured():
+                store.delete(self._pointer)
+        except YoloError as error:
+            self._listener.note(f"the work that was kept stays in the store: {error}")
 
     def _why_not(self) -> str:
         """Why there is nothing to go on with: what the step that was begun has otherwise than this one."""
@@ -169,9 +213,17 @@ class Step(Generic[R]):
         (self.work / FILE_NAME).write_text(record.to_json())
         replace_folder(self.work, self._out)
         self._published = True
-        for stale in self._partial():
+        if self._resumable:
+            self._forget()
+        for stale in (*self._partial(), self._refused):
             shutil.rmtree(stale, ignore_errors=True)
         return record
+
+    def refuse(self) -> Path:
+        """Leave what lies in `work` beside `out`, for people: why there is no new result. Returns the folder."""
+        (self.work / IDENTITY).unlink()
+        replace_folder(self.work, self._refused)
+        return self._refused
 
     def _describe(self, relative: str) -> Artifact:
         path = self.work / relative

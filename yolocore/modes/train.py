@@ -65,7 +65,7 @@ def train(config: TrainConfig, inputs: TrainInputs, out: Path, listener: Listene
             return TrainRecord.model_validate_json(group.share(""))
 
         digests = {"model": model, "data": dataset.digest}
-        with Step(TrainRecord, config, digests, out, resumable=True, resume=config.resume) as step:
+        with Step(TrainRecord, config, digests, out, resumable=True, resume=config.resume, listener=listener) as step:
             group.share(step.finished is None)
             record = step.finished or _lead(trainer(step.work, listener), step, dataset, val_images, config, listener)
             group.share(record.to_json())

@@ -44,7 +44,7 @@ def tune(config: TuneConfig, inputs: TuneInputs, out: Path, listener: Listener =
     if config.optimizer == "auto" and {"lr0", "momentum"} & set(config.search):
         raise UsageError("optimizer=auto: ignores lr0 and momentum, which are searched; name an optimizer")
     digests = {"model": model_digest(inputs.model), "data": open_dataset(inputs.data).digest}
-    with Step(TuneRecord, config, digests, out, resumable=True) as step:
+    with Step(TuneRecord, config, digests, out, resumable=True, listener=listener) as step:
         if step.finished:
             return step.finished
         first = {name: float(getattr(config, name)) for name in ranges}

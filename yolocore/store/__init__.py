@@ -1,10 +1,13 @@
 """Where results lie: digests that name them, and writes that a crash cannot tear."""
 
 from yolocore.store.digest import bytes_digest, file_digest, files_below, json_digest, short, tree_digest
+from yolocore.store.objects import ObjectStore, configured
 from yolocore.store.publish import exclusive, recover, replace_folder, storage_errors, write_atomic
 
 __all__ = [
+    "ObjectStore",
     "bytes_digest",
+    "configured",
     "exclusive",
     "file_digest",
     "files_below",

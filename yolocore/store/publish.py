@@ -25,8 +25,11 @@ _REMEDIES = {
 
 
 @contextlib.contextmanager
-def storage_errors(place: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write (full, read-only, forbidden) into StorageError."""
+def storage_errors(place: Path, setting: str = "out=") -> Iterator[None]:
+    """Turn the operating system's refusals to write (full, read-only, forbidden) into StorageError.
+
+    setting: what chose the place.
+    """
     try:
         yield
     except OSError as error:
@@ -34,14 +37,17 @@ def storage_errors(place: Path) -> Iterator[None]:
         if not remedy:
             raise
         where = error.filename or place
-        raise StorageError(f"{where}: {error.strerror}; {remedy} or choose another out=") from None
+        raise StorageError(f"{where}: {error.strerror}; {remedy} or choose another {setting}") from None
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that it is there whole or not at all, even if the machine stops."""
+def write_atomic(path: Path, content: bytes | str, setting: str = "out=") -> None:
+    """Write a file so that it is there whole or not at all, even if the machine stops.
+
+    setting: what chose the place.
+    """
     data = content.encode() if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with storage_errors(path):
+    with storage_errors(path, setting):
         try:
             with temporary.open("wb") as file:
                 file.write(data)

@@ -22,6 +22,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from yolocore.errors import RefusedError
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 JOURNAL = "study.journal"
@@ -29,7 +31,7 @@ _NAME = "tune"
 _RANDOM_TRIALS = 8  # before the sampler has enough to learn from, and before anything is cut short
 
 
-class Pruned(Exception):  # noqa: N818 (it is an outcome, not an error)
+class Pruned(RefusedError):  # noqa: N818 (it is an outcome, not an error)
     """A training that is so much worse than the others at this epoch that it is not worth its end."""
 
 

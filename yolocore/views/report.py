@@ -55,7 +55,7 @@ def show(folder: Path) -> None:
     console = Console(highlight=False)
     console.print(table(steps))
     for name, path in places(folder):
-        console.print(f"{name}: {path}", markup=False)
+        console.print(f"{name}: {path}", markup=False, soft_wrap=True)  # a path is to be copied
 
 
 def figures(record: Record) -> Iterator[tuple[str, str]]:
@@ -93,7 +93,7 @@ def places(folder: Path) -> list[tuple[str, Path]]:
     return [(name, path) for name, path in candidates if path.exists()]
 
 
-def page(title: str, steps: Sequence[Step], others: Sequence[tuple[str, Path]] = ()) -> str:
+def page(title: str, steps: Sequence[Step], others: Sequence[tuple[str, Path | str]] = ()) -> str:
     """A self-contained HTML page about one or several steps. others: names and paths of what lies elsewhere."""
     where = "".join(f"<p>{html.escape(name)}: <code>{html.escape(str(path))}</code></p>" for name, path in others)
     body = where + "".join(_section(folder, record) for folder, record in steps)

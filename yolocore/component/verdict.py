@@ -1,0 +1,42 @@
+"""What no retry can mend is tried once.
+
+An orchestrator repeats a task whatever its exit code was. So the attempt that fails for good leaves its verdict in
+the object store, under the place of the task's result, which is the same for all attempts and for no other task.
+Those that follow find it and end likewise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+from yolocore.errors import YoloError
+from yolocore.store import ObjectStore, bytes_digest, configured
+from yolocore.views.ending import Ending, ending
+
+
+def judged(name: str, result: str, work: Callable[[ObjectStore | None], None]) -> Ending:
+    """Do the work with the store that is configured, and say how it went; or how it went before, if that was final.
+
+    name: of the command, for messages. result: URI of what the task makes.
+    """
+    pointer = f"verdicts/{bytes_digest(result.encode()).removeprefix('sha256:')}"
+    store: ObjectStore | None = None
+    verdict: str | None = None
+
+    def act() -> None:
+        nonlocal store, verdict
+        store = configured()
+        verdict = store.get(pointer) if store else None
+        if not verdict:
+            work(store)
+
+    ended = ending(name, act)
+    if verdict:
+        return Ending(**json.loads(verdict))
+    if store and ended.final:
+        with contextlib.suppress(YoloError):  # the next attempt will fail by itself
+            store.put(pointer, json.dumps(asdict(ended)))
+    return ended
