@@ -140,6 +140,15 @@ class BenchmarkRecord(Record):
     rows: tuple[BenchmarkRow, ...]
 
 
+class GateRecord(Record):
+    """Only a model that passed has one."""
+
+    mode: ClassVar[str] = "gate"
+    challenger: str = Field(description="digest of the model repository entry that deployment makes of it")
+    champion: str = Field(description="digest of the champion's entry; empty: there was none")
+    per_class: dict[str, dict[str, float]] = Field(description="figures of each class that has labels, of both models")
+
+
 class DeployRecord(Record):
     mode: ClassVar[str] = "deploy"
     model_name: str = Field(description="name that clients ask for")

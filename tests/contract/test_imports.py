@@ -19,7 +19,7 @@ STOREYS = [
     {"model", "data", "runtimes"},
     {"train", "evaluate", "predict", "export", "benchmark", "track", "serve", "lineage", "tune"},
     {"modes", "views"},
-    {"cli", "api", "component"},
+    {"cli", "api", "component", "gitops"},
     {"components"},
     {"pipelines"},
 ]
@@ -134,6 +134,6 @@ def test_doors_open_without_heavy_libraries(code):
     assert loaded_by(code).isdisjoint(HEAVY)
 
 
-@pytest.mark.parametrize("mode", ["ingest", "deploy", "track", "predict", "benchmark"])
+@pytest.mark.parametrize("mode", ["ingest", "deploy", "track", "predict", "benchmark", "gate"])
 def test_a_mode_that_runs_exported_models_does_without_torch(mode):
     assert loaded_by(f"import yolocore.modes.{mode}").isdisjoint({"torch", "mlflow", "kfp"})

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import free_endpoint
 from yolocore.records import load_record
 
-CHAIN = ("ingest", "train", "val", "export", "benchmark", "deploy", "track")
+CHAIN = ("ingest", "train", "val", "export", "benchmark", "gate", "deploy", "track")
 TINY = {
     "ingest": {"demo_images": 32, "demo_imgsz": 64},
     "train": {"epochs": 2, "imgsz": 64, "batch": 8, "workers": 0},

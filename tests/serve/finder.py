@@ -41,13 +41,15 @@ def write_serving(
     path: Path,
     *,
     shift: float = 0.0,
+    green_shift: float = 0.0,
     max_det: int = INFO.max_det,
     batch: str | int = "batch",
     boxes_name: str = "boxes",
 ) -> Path:
     """image uint8 (B, H, W, 3) RGB → boxes, scores, classes, count.
 
-    shift: pixels by which every box is wrong. The others make models that serving must refuse.
+    shift, green_shift: pixels by which every box, and every green one, is wrong. The others make models that serving
+    must refuse.
     """
     node = helper.make_node
     nodes = [
@@ -55,7 +57,9 @@ def write_serving(
         node("Div", ["wide", "byte"], ["last"]),
         node("Transpose", ["last"], ["pixels"], perm=[0, 3, 1, 2]),
         *_finder(),
-        node("Add", ["corners", "shift"], ["shifted"]),
+        node("Mul", ["green", "green_shift"], ["more"]),
+        node("Add", ["corners", "more"], ["moved"]),
+        node("Add", ["moved", "shift"], ["shifted"]),
         node("Mul", ["shifted", "any"], ["box"]),
         node("Unsqueeze", ["box", "one"], ["row"]),
         node("Pad", ["row", "pad_boxes"], [boxes_name]),
@@ -68,6 +72,7 @@ def write_serving(
     ]
     constants = {
         "shift": np.full(4, shift, np.float32),
+        "green_shift": np.full(4, green_shift, np.float32),
         "pad_boxes": np.int64([0, 0, 0, 0, max_det - 1, 0]),
         "pad_row": np.int64([0, 0, 0, max_det - 1]),
     }
@@ -150,16 +155,16 @@ def _save(
     return path
 
 
-def write_export(folder: Path, *, shift: float = 0.0) -> Path:
-    """The folder that an export step leaves."""
+def write_export(folder: Path, *, info: ServingInfo = INFO, **wrong: float) -> Path:
+    """The folder that an export step leaves. info: what is built into the served model. wrong: see `write_serving`."""
     folder.mkdir(parents=True)
     write_network(folder / "model.onnx")
-    write_serving(folder / "serving.onnx", shift=shift)
+    write_serving(folder / "serving.onnx", max_det=info.max_det, **wrong)
     record = ExportRecord(
         step="export",
         key="sha256:0",
         program="0",
-        config=ExportConfig(conf=INFO.conf, iou=INFO.iou, max_det=INFO.max_det).identity(),
+        config=ExportConfig(conf=info.conf, iou=info.iou, max_det=info.max_det).identity(),
         inputs={},
         artifacts={},
         views=(),

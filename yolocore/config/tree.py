@@ -35,6 +35,7 @@ IOU = "overlap (IoU) above which non-maximum suppression drops the lower-scored 
 MAX_DET = "most detections kept per image"
 IMGSZ = "longest side of the network's input in pixels; empty: the model's own"
 SPLIT = "split of the dataset that is used"
+NAME = r"^[a-z][a-z0-9_-]*$"
 TASK = "task that the model must be for; empty: whichever it is for"
 
 
@@ -43,6 +44,9 @@ class PipelineConfig(Section):
 
     source: str = option("demo", "images and labels: folder, archive or URI; demo: the built-in data")
     model: str = option("yolo11n", "checkpoint that training starts from, or an architecture to train from scratch")
+    champion: str = option(
+        "", "served model that a new one has to stand against, as triton://host:port/name; empty: the repository's own"
+    )
     video: str = option("demo", "video that objects are followed through: a file; demo: the built-in one")
 
 
@@ -208,12 +212,33 @@ class BenchmarkConfig(Section):
     device: str = option("auto", DEVICE, machine=True)
 
 
+class GateConfig(Section):
+    """Let a model through to deployment only if it is not worse than the one that serves."""
+
+    name: str = option("detector", "name under which the champion serves", pattern=NAME)
+    split: str = option("val", SPLIT)
+    min_map_gain: float = option(
+        -0.01, "the gain of mAP50-95 over the champion must surely exceed it: the low end of its interval", ge=-1, le=1
+    )
+    max_class_drop: float = option(0.05, "largest loss of any class's mAP50-95 against the champion", ge=0, le=1)
+    class_objects: int = option(
+        100, "objects that make a class's loss a measured one; that of fewer is the least one of its interval", ge=1
+    )
+    confidence: float = option(0.95, "share of the resamples that an interval holds", gt=0, lt=1)
+    resamples: int = option(1000, "times that the images are drawn anew to find the intervals", ge=100, le=100_000)
+    seed: int = option(0, "decides which images are drawn", ge=0)
+    min_map: float = option(0.0, "lowest mAP50-95, whatever the champion's is", ge=0, le=1)
+    max_latency_ms: float | None = option(
+        None, "largest latency of the benchmark, 95th percentile in milliseconds; empty: any", gt=0
+    )
+    max_megabytes: float | None = option(None, "largest size of the served model's file in MB; empty: any", gt=0)
+    device: str = option("auto", DEVICE, machine=True)
+
+
 class DeployConfig(Section):
     """Serve a model with Triton, verify it through the server, and only then make it the champion."""
 
-    name: str = option(
-        "detector", "name that clients ask for, and of the registered model", pattern=r"^[a-z][a-z0-9_-]*$"
-    )
+    name: str = option("detector", "name that clients ask for, and of the registered model", pattern=NAME)
     split: str = option("val", SPLIT)
     max_map_drop: float = option(0.01, "largest loss of mAP50-95 between checkpoint and server", ge=0, le=1)
     host: str = option("127.0.0.1", "address that a server started here listens on", machine=True)
@@ -251,6 +276,7 @@ class Tree(Section):
     predict: PredictConfig = PredictConfig()
     export: ExportConfig = ExportConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
+    gate: GateConfig = GateConfig()
     deploy: DeployConfig = DeployConfig()
     track: TrackConfig = TrackConfig()
 

@@ -20,10 +20,29 @@ _SMOOTHING = 0.1  # share of the confidence axis over which the mean F1 is avera
 
 
 @dataclass(frozen=True, eq=False)
+class Ranking:
+    """The matched detections of all images by class and then by descending score: what every figure is made of.
+
+    images, scores: (n,) of each detection. right, void: (n, 10) whether it is right, and whether it doesn't count,
+    at each of THRESHOLDS. begin, end: (k,) its rows for each of the k classes that have objects to be found.
+    true_images, true_classes: (m,) image and place among the k classes of each object to be found.
+    """
+
+    images: Indices
+    scores: Scores
+    right: Mask
+    void: Mask
+    begin: Indices
+    end: Indices
+    true_images: Indices
+    true_classes: Indices
+
+
+@dataclass(frozen=True, eq=False)
 class Accuracy:
     """Arrays have a row for each of the k classes that have objects to be found.
 
-    classes: (k,) indices. objects: (k,) how many there are.
+    classes: (k,) indices. objects: (k,) how many there are. ranking: the detections behind the figures.
     ap: (k, 10) average precision at each of THRESHOLDS.
     pr_curve: (k, 101) precision at each of RECALL_POINTS, threshold 0.5.
     precision_curve, recall_curve, f1_curve: (k, 1000) at each of CONFIDENCES, threshold 0.5.
@@ -31,6 +50,7 @@ class Accuracy:
 
     classes: Indices
     objects: Indices
+    ranking: Ranking
     ap: Floats
     pr_curve: Floats
     precision_curve: Floats
@@ -95,29 +115,38 @@ class Accuracy:
 
 
 def accuracy(
-    pairs: Pairs, groups: Indices, scores: Scores, labels: Indices, true_labels: Indices, ignored: Mask
+    pairs: Pairs,
+    images: Indices,
+    scores: Scores,
+    labels: Indices,
+    true_images: Indices,
+    true_labels: Indices,
+    ignored: Mask,
 ) -> Accuracy:
     """pairs: detections and objects of the same image and class, alike by THRESHOLDS[0] or more.
 
-    groups, scores, labels: (n,) of the detections: image and class, score, class. true_labels, ignored: (m,) of
-    the objects: class, and whether it need not be found.
+    images, scores, labels: (n,) of the detections: image, score, class. true_images, true_labels, ignored: (m,)
+    of the objects: image, class, and whether it need not be found.
     """
+    groups = images * (labels.max(initial=0) + 1) + labels
     right, void = true_positives(pairs, groups, scores, ignored, THRESHOLDS)
-    classes, objects = np.unique(true_labels[~ignored], return_counts=True)
+    classes, place, objects = np.unique(true_labels[~ignored], return_inverse=True, return_counts=True)
     order = np.argsort(-scores, kind="stable")
     # Sorting short integers is many times faster.
     order = order[np.argsort(labels[order].astype(np.min_scalar_type(labels.max(initial=0))), kind="stable")]
-    scores, right, void, labels = scores[order], right[order], void[order], labels[order]
-    begin, end = (np.searchsorted(labels, classes, side) for side in ("left", "right"))
+    begin, end = (np.searchsorted(labels[order], classes, side) for side in ("left", "right"))
+    ranking = Ranking(images[order], scores[order], right[order], void[order], begin, end, true_images[~ignored], place)
     at_recall = np.zeros((len(classes), len(THRESHOLDS), len(RECALL_POINTS)))
     precision, recall = np.zeros((2, len(classes), len(CONFIDENCES)))
     for k, (b, e, positives) in enumerate(zip(begin, end, objects, strict=True)):
-        at_recall[k] = precision_at_recall(right[b:e], void[b:e], positives)
-        precision[k], recall[k] = _at_confidence(scores[b:e], right[b:e, 0], void[b:e, 0], positives)
+        right, void = ranking.right[b:e], ranking.void[b:e]
+        at_recall[k] = precision_at_recall(right, void, positives)
+        precision[k], recall[k] = _at_confidence(ranking.scores[b:e], right[:, 0], void[:, 0], positives)
     both = precision + recall
     return Accuracy(
         classes=classes,
         objects=objects,
+        ranking=ranking,
         ap=at_recall.mean(axis=2),
         pr_curve=at_recall[:, 0],
         precision_curve=precision,

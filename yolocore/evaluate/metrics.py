@@ -208,7 +208,7 @@ def measure_detections(
     for kind in others:
         pairs[kind] = similar_pairs(groups, true_groups, similarity(kind, found, labels), THRESHOLDS[0])
     accuracies = {
-        kind: accuracy(each, groups, scores, classes, true_classes, _ignored(kind, labels))
+        kind: accuracy(each, image, scores, classes, true_image, true_classes, _ignored(kind, labels))
         for kind, each in pairs.items()
     }
     return DetectionMetrics(tuple(names), len(labels), accuracies, confusion)

@@ -5,11 +5,13 @@ MLflow is imported here and in its neighbours only, inside functions: it costs s
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,6 +63,18 @@ def connect() -> tuple[MlflowClient, str]:
         return client, experiment.experiment_id if experiment else client.create_experiment(name)
     except Exception as error:  # every store (REST, SQLAlchemy, plug-ins) has its own family of errors
         raise _unusable(" ".join(str(error).split())[:200]) from None
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Turn what MLflow raises when it refuses into ServiceError."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ServiceError(f"MLflow at {where()}: refuses ({reason}); see its log, and run again") from None
 
 
 def where() -> str:

@@ -7,11 +7,11 @@ same model again finds the version that is there. Each function may be repeated 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from yolocore.errors import ServiceError
-from yolocore.lineage.client import connect, where
+from yolocore.lineage.client import connect, refusals
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,7 +38,7 @@ def register(client: MlflowClient, name: str, digest: str, source: str, tags: Ma
     """
     from mlflow.exceptions import MlflowException
 
-    with _refusals():
+    with refusals():
         with contextlib.suppress(MlflowException):  # it exists: the usual case
             client.create_registered_model(name, description="Detector served by Triton; deployed by yolocore.")
         version = version_of(client, name, digest)
@@ -50,27 +50,27 @@ def register(client: MlflowClient, name: str, digest: str, source: str, tags: Ma
 
 def version_of(client: MlflowClient, name: str, digest: str) -> str | None:
     """The newest version that serves `digest`."""
-    with _refusals():
+    with refusals():
         found = client.search_model_versions(f"name='{name}'")
         return max((str(v.version) for v in found if v.tags.get(DIGEST) == digest), key=int, default=None)
 
 
 def aliases(client: MlflowClient, name: str) -> dict[str, str]:
     """Version of each alias of a registered model."""
-    with _refusals():
+    with refusals():
         return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
 
 
 def nominate(client: MlflowClient, name: str, version: str) -> None:
     """Make a version the candidate."""
-    with _refusals():
+    with refusals():
         client.set_registered_model_alias(name, CANDIDATE, version)
 
 
 def withdraw(client: MlflowClient, name: str, version: str) -> None:
     """Take the candidacy from a version that has it."""
     if aliases(client, name).get(CANDIDATE) == version:
-        with _refusals():
+        with refusals():
             client.delete_registered_model_alias(name, CANDIDATE)
 
 
@@ -80,20 +80,9 @@ def promote(client: MlflowClient, name: str, version: str) -> None:
     `previous` is written first: a crash in between leaves the champion, and a repetition completes.
     """
     champion = aliases(client, name).get(CHAMPION)
-    with _refusals():
+    with refusals():
         if champion != version:
             if champion is not None:
                 client.set_registered_model_alias(name, PREVIOUS, champion)
             client.set_registered_model_alias(name, CHAMPION, version)
     withdraw(client, name, version)
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ServiceError(f"MLflow at {where()}: registry refuses ({reason}); see its log, and run again") from None

@@ -26,23 +26,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
-from yolocore.config import DeployConfig, ValConfig
+from yolocore.config import DeployConfig
 from yolocore.data import open_dataset
 from yolocore.data.dataset import Split
 from yolocore.data.images import decode_image
-from yolocore.errors import DataError, ModelError, RefusedError, ServiceError, UsageError, YoloError
-from yolocore.evaluate.loop import check_classes, evaluate
+from yolocore.errors import RefusedError, ServiceError, UsageError, YoloError
+from yolocore.evaluate.loop import check_classes
 from yolocore.evaluate.metrics import DetectionMetrics
+from yolocore.evaluate.served import evaluate_served
 from yolocore.lineage import registry
 from yolocore.modes.inputs import DeployInputs
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
-from yolocore.records import DeployRecord, ExportRecord
-from yolocore.runtimes.detector import Detector, LocalDetector
+from yolocore.records import DeployRecord
+from yolocore.runtimes.detector import LocalDetector
 from yolocore.runtimes.onnx import OnnxRuntime
-from yolocore.runtimes.triton import ServingInfo, TritonDetector
+from yolocore.runtimes.served import ServingInfo
+from yolocore.runtimes.triton import TritonDetector
 from yolocore.serve import repository as models
 from yolocore.serve.control import Control
+from yolocore.serve.exported import Exported
 from yolocore.serve.repository import Pointer, entry_name
 from yolocore.serve.server import Endpoint, attach, attached_or_running
 from yolocore.store import file_digest
@@ -50,7 +53,6 @@ from yolocore.store import file_digest
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-NETWORK, SERVING = "model.onnx", "serving.onnx"  # what an export step leaves
 ENDPOINT, CLIENT, LOG = "endpoint.json", "client.py", "triton.log"
 _CLIENT = Path(models.__file__).with_name("client.py")
 _TIMED = 32  # images whose latency is taken, one at a time
@@ -64,19 +66,12 @@ def deploy(config: DeployConfig, inputs: DeployInputs, out: Path, listener: List
     server fails or a port is taken, RefusedError when the served model's mAP50-95 is lower than the exported
     one's by more than `config.max_map_drop`. The repository then serves what it served before.
     """
-    exported, repository, name = Path(inputs.exported), Path(inputs.repository).absolute(), config.name
-    export = ExportRecord.load(exported)
-    if export.task != "detect":
-        raise ModelError(f"exported={exported}: is a model for {export.task}; only models for detect can be served")
-    settings = export.config
-    for file in (NETWORK, SERVING):
-        if not (exported / file).is_file():
-            raise ModelError(f"exported={exported}: holds no {file}; run yolo export again")
+    exported, repository, name = Exported.read(Path(inputs.exported)), Path(inputs.repository).absolute(), config.name
     dataset = open_dataset(inputs.data)
     split = dataset.split(config.split)
     digests = {
-        "model": file_digest(exported / NETWORK),
-        "serving": file_digest(exported / SERVING),
+        "model": file_digest(exported.network),
+        "serving": file_digest(exported.serving),
         "data": split.digest,
     }
 
@@ -88,15 +83,14 @@ def deploy(config: DeployConfig, inputs: DeployInputs, out: Path, listener: List
         if step.finished:
             return step.finished
         client = registry.registry()
-        reference = LocalDetector(OnnxRuntime(exported / NETWORK, device="cpu"))
+        reference = LocalDetector(OnnxRuntime(exported.network, device="cpu"))
         check_classes(reference, dataset, listener)
-        limits = {key: settings[key] for key in ("conf", "iou", "max_det")}
-        info = ServingInfo(meta=reference.meta, **limits)
-        expected = _evaluate(reference, split, info, listener)
+        info = exported.info(reference.meta)
+        expected = evaluate_served(reference, split, info, listener)
 
         with models.locked(repository, name), _taken_back() as undo:
             live = models.pointer_of(repository, name)
-            digest = models.write_entry(repository, name, exported / SERVING, info)
+            digest = models.write_entry(repository, name, exported.serving, info)
             entry = entry_name(name, digest)
             if live is None or digest not in (live.digest, live.previous):
                 undo(lambda: models.remove_entry(repository, name, digest))
@@ -131,7 +125,9 @@ def deploy(config: DeployConfig, inputs: DeployInputs, out: Path, listener: List
                 "map50": served.map50,
                 "exported_map50_95": expected.map50_95,
                 "map50_95_drop": expected.map50_95 - served.map50_95,
-                **limits,
+                "conf": info.conf,
+                "iou": info.iou,
+                "max_det": info.max_det,
             },
             artifacts={"endpoint": ENDPOINT},
             views=(CLIENT,),
@@ -217,22 +213,12 @@ def _taken_back() -> Iterator[Callable[[Callable[[], None]], None]]:
         stack.pop_all()
 
 
-def _evaluate(detector: Detector, split: Split, info: ServingInfo, listener: Listener) -> DetectionMetrics:
-    """mAP under the served model's own limits: square canvas, best class of each box."""
-    limits = ValConfig(conf=info.conf, iou=info.iou, max_det=info.max_det, rect=False)
-    metrics = evaluate(detector, split, limits, listener, multi_label=False)
-    assert isinstance(metrics, DetectionMetrics)
-    if not len(metrics.classes):
-        raise DataError("the split has no labelled objects, so nothing can be verified on it; choose another split=")
-    return metrics
-
-
 def _measure(
     url: str, split: Split, info: ServingInfo, listener: Listener
 ) -> tuple[DetectionMetrics, dict[str, float]]:
     """Accuracy through the server, and then, as it is warm, the latency of single images."""
     with TritonDetector(url) as detector:
-        metrics = _evaluate(detector, split, info, listener)
+        metrics = evaluate_served(detector, split, info, listener)
         seconds = []
         for index in range(min(len(split), _TIMED)):
             image = decode_image(split.image(index), split.names[index])

@@ -80,6 +80,16 @@ class BenchmarkInputs(Section):
     exported: str = Field("", description="folder of the model's export step; empty: exported for the occasion")
 
 
+class GateInputs(Section):
+    exported: str = _required("folder of the challenger's export step")
+    data: str = _required("dataset on which challenger and champion are compared")
+    benchmark: str = Field("", description="folder of the challenger's benchmark step; empty: latency does not count")
+    champion: str = Field(
+        "", description="folder of an export step, or triton://host:port/name; empty: what the repository serves"
+    )
+    repository: str = Field("serving", description="folder that holds the served models")
+
+
 class DeployInputs(Section):
     exported: str = _required("folder of an export step")
     data: str = _required("dataset on which the served model is verified")

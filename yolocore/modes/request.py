@@ -24,6 +24,7 @@ from yolocore.modes.inputs import (
     BenchmarkInputs,
     DeployInputs,
     ExportInputs,
+    GateInputs,
     IngestInputs,
     PredictInputs,
     TrackInputs,
@@ -43,6 +44,7 @@ INPUTS: dict[str, type[Section]] = {
     "predict": PredictInputs,
     "export": ExportInputs,
     "benchmark": BenchmarkInputs,
+    "gate": GateInputs,
     "deploy": DeployInputs,
     "track": TrackInputs,
 }

@@ -30,17 +30,8 @@ class OnnxRuntime:
     name = "onnx"
 
     def __init__(self, path: Path, device: str = "auto", threads: int | None = None) -> None:
-        options = ort.SessionOptions()
-        # Without a number the runtime takes a thread for every core of the machine, whatever the container allows.
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-        options.log_severity_level = _QUIET
-        providers = _providers(device)
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:  # the runtime has no base class for what a bad file makes it raise
-            reason = str(error).splitlines()[0].split(" : ")[-1]
-            raise ModelError(f"model={path}: cannot be loaded by ONNX Runtime ({reason}); export it again") from None
-        self.meta = _read_meta(self._session, path)
+        self._session = open_session(path, device, threads)
+        self.meta = read_meta(self._session, path)
         self._check(path)
         batch, _, height, width = self._session.get_inputs()[0].shape
         self.shape = (height, width) if isinstance(height, int) and isinstance(width, int) else None
@@ -67,7 +58,22 @@ class OnnxRuntime:
             )
 
 
-def _read_meta(session: ort.InferenceSession, path: Path) -> ModelMeta:
+def open_session(path: Path, device: str, threads: int | None = None) -> ort.InferenceSession:
+    """A model loaded. Parameters and errors as of `OnnxRuntime`, but for what the model is."""
+    options = ort.SessionOptions()
+    # Without a number the runtime takes a thread for every core of the machine, whatever the container allows.
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.log_severity_level = _QUIET
+    providers = _providers(device)
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # the runtime has no base class for what a bad file makes it raise
+        reason = str(error).splitlines()[0].split(" : ")[-1]
+        raise ModelError(f"model={path}: cannot be loaded by ONNX Runtime ({reason}); export it again") from None
+
+
+def read_meta(session: ort.InferenceSession, path: Path) -> ModelMeta:
+    """What `export` wrote into a model. Raises ModelError where that is missing or damaged."""
     content = session.get_modelmeta().custom_metadata_map.get(ONNX_KEY)
     if content is None:
         raise ModelError(f"model={path}: an ONNX model, but no YOLO exported here; make it with: yolo export")

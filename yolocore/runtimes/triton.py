@@ -1,8 +1,6 @@
 """A detector behind a Triton server. Letterbox and suppression are the server's, so images go as they are.
 
-The served model has its lowest score, its overlap threshold and its number of rows built in
-(`ServingInfo`, which the server hands out with the model's configuration). A caller may ask for less of
-what comes back, never for what the server has already dropped: that is refused and not quietly ignored.
+The server hands out with the model's configuration what is built into the model (`ServingInfo`).
 
 Next to each model NAME stands NAME-jpeg, which takes encoded images: a tenth of the bytes on the wire.
 """
@@ -20,15 +18,14 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from yolocore.detections import Classification, Detections
 from yolocore.errors import DataError, ModelError, ServiceError, UsageError
-from yolocore.meta import ModelMeta
 from yolocore.runtimes.detector import Timings
+from yolocore.runtimes.served import OUTPUTS, ServingInfo, check_limits, detections
 
-OUTPUTS = ("boxes", "scores", "classes", "count")
 INFO, DIGEST = "yolocore", "digest"  # parameters of a served model's configuration
 NO_IMAGE = "are no image"  # what the server's decoder says of bytes that it cannot decode
 
@@ -37,17 +34,6 @@ _IN_FLIGHT = 4  # requests sent before the first answer: enough for the server t
 
 
 T = TypeVar("T")
-
-
-class ServingInfo(BaseModel):
-    """What a served model says about itself besides its tensors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    meta: ModelMeta
-    conf: float = Field(description="lowest score in an answer")
-    iou: float = Field(description="overlap above which suppression dropped the lower-scored box")
-    max_det: int = Field(description="rows of an answer")
 
 
 @dataclass(frozen=True)
@@ -125,13 +111,13 @@ class TritonDetector:
         and pads to a square. Raises UsageError for any other setting that it cannot honour, ServiceError
         when the server fails.
         """
-        self._check(conf, iou, max_det, agnostic=agnostic, imgsz=imgsz)
+        check_limits(str(self._url), self.info, conf, iou, max_det, agnostic=agnostic, imgsz=imgsz)
         start = time.perf_counter()
         requests = [("image", "UINT8", np.ascontiguousarray(image[None, :, :, ::-1])) for image in images]
         prepared = time.perf_counter()
         answers = self._infer(self._url.name, requests)
         answered = time.perf_counter()
-        found = [_detections(answer, conf, max_det, classes) for answer in answers]
+        found = [detections(answer, conf, max_det, classes) for answer in answers]
         self.timings.images += len(images)
         self.timings.preprocess += prepared - start
         self.timings.inference += answered - prepared
@@ -156,27 +142,10 @@ class TritonDetector:
         """
         conf = self.info.conf if conf is None else conf
         max_det = self.info.max_det if max_det is None else max_det
-        self._check(conf, self.info.iou, max_det)
+        check_limits(str(self._url), self.info, conf, self.info.iou, max_det)
         requests = [("encoded", "BYTES", np.array([content], dtype=np.object_)) for content in images]
         answers = self._infer(f"{self._url.name}-jpeg", requests)
-        return [_detections(answer, conf, max_det, classes) for answer in answers]
-
-    def _check(
-        self, conf: float, iou: float, max_det: int, *, agnostic: bool = False, imgsz: int | None = None
-    ) -> None:
-        info, reason = self.info, ""
-        if conf < info.conf:
-            reason = f"conf={conf}: the served model drops scores below {info.conf}; ask for conf>={info.conf}"
-        elif iou != info.iou:
-            reason = f"iou={iou}: the served model suppresses at {info.iou}; ask for iou={info.iou}"
-        elif max_det > info.max_det:
-            reason = f"max_det={max_det}: the served model answers with {info.max_det} rows; ask for no more"
-        elif imgsz not in (None, info.meta.imgsz):
-            reason = f"imgsz={imgsz}: the served model works at {info.meta.imgsz}; leave imgsz out"
-        elif agnostic:
-            reason = "agnostic_nms=True: the served model suppresses within each class; leave it out"
-        if reason:
-            raise UsageError(f"{self._url}: {reason}, or export and deploy the model with other settings")
+        return [detections(answer, conf, max_det, classes) for answer in answers]
 
     def _infer(self, model: str, requests: list[_Request]) -> list[_Answer]:
         return _reach(self._url, functools.partial(self._connection.infer, model, requests))
@@ -276,15 +245,6 @@ def _inputs(protocol: Any, request: _Request) -> list[Any]:
 
 def _outputs(result: Any) -> _Answer:
     return {name: result.as_numpy(name)[0] for name in OUTPUTS}
-
-
-def _detections(answer: _Answer, conf: float, max_det: int, classes: Sequence[int] | None) -> Detections:
-    n = int(answer["count"][0])
-    found = Detections(answer["boxes"][:n], answer["scores"][:n], answer["classes"][:n].astype(np.int64))
-    keep = found.scores >= conf
-    if classes is not None:
-        keep &= np.isin(found.classes, classes)
-    return found[keep][:max_det]
 
 
 class _UnreachableError(ServiceError):

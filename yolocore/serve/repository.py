@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolocore.errors import ModelError, StorageError
-from yolocore.runtimes.triton import DIGEST, INFO, OUTPUTS, ServingInfo
+from yolocore.runtimes.served import OUTPUTS, ServingInfo
+from yolocore.runtimes.triton import DIGEST, INFO
 from yolocore.store import exclusive, replace_folder, short, storage_errors, tree_digest, write_atomic
 
 if TYPE_CHECKING:
@@ -44,6 +45,15 @@ class Pointer:
 
     digest: str
     previous: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A served model as it lies in the repository. model: the file of its graph."""
+
+    digest: str
+    model: Path
+    info: ServingInfo
 
 
 @contextlib.contextmanager
@@ -110,6 +120,21 @@ def pointer_of(repository: Path, name: str) -> Pointer | None:
     if config is None:
         return None
     return Pointer(config.parameters[DIGEST].string_value, config.parameters[PREVIOUS].string_value)
+
+
+def live_entry(repository: Path, name: str) -> Entry | None:
+    """The entry that a name serves, None for a name that serves nothing yet.
+
+    Raises ModelError where the name points to an entry that is no longer there.
+    """
+    pointer = pointer_of(repository, name)
+    if pointer is None:
+        return None
+    folder = repository / entry_name(name, pointer.digest)
+    config, model = _read_config(folder), folder / "1" / "model.onnx"
+    if config is None or not model.is_file():
+        raise ModelError(f"{repository}: {name} serves {folder.name}, which is not there; deploy a model again")
+    return Entry(pointer.digest, model, ServingInfo.model_validate_json(config.parameters[INFO].string_value))
 
 
 def unpoint(repository: Path, name: str) -> None:
