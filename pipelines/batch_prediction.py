@@ -5,9 +5,10 @@ from __future__ import annotations
 from kfp import dsl
 from pydantic import Field
 
+from components.conclude import conclude
 from components.predict.component import predict
 from pipelines.form import Settings, form, of_tree
-from pipelines.kubernetes import heavy, traced
+from pipelines.kubernetes import done_each_time, heavy, light, traced
 from yolocore.config import Section
 
 
@@ -27,10 +28,12 @@ def batch_prediction(settings: Settings) -> None:
     """A model finds objects in a folder of images.
 
     1. predict: labels as text, and pictures with the objects drawn
+
+    Whatever becomes of them, the run's record is written at the end.
     """
     given = settings["prediction"]
-
-    model = dsl.importer(artifact_uri=given["model"], artifact_class=dsl.Model)
-    images = dsl.importer(artifact_uri=given["images"], artifact_class=dsl.Dataset)
-    found = predict(model=model.output, images=images.output, **settings["predict"])
-    traced(heavy(found))
+    with dsl.ExitHandler(traced(done_each_time(light(conclude()))), name="steps"):
+        model = dsl.importer(artifact_uri=given["model"], artifact_class=dsl.Model)
+        images = dsl.importer(artifact_uri=given["images"], artifact_class=dsl.Dataset)
+        found = predict(model=model.output, images=images.output, **settings["predict"])
+        traced(heavy(found))

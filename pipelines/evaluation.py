@@ -5,10 +5,11 @@ from __future__ import annotations
 from kfp import dsl
 from pydantic import Field
 
+from components.conclude import conclude
 from components.ingest.component import ingest
 from components.val.component import val
 from pipelines.form import Settings, form, of_tree
-from pipelines.kubernetes import heavy, light, traced
+from pipelines.kubernetes import done_each_time, heavy, light, traced
 from yolocore.config import Section
 
 
@@ -29,12 +30,14 @@ def evaluation(settings: Settings) -> None:
 
     1. ingest: images and labels become a dataset
     2. val: the model is measured on it
+
+    Whatever becomes of them, the run's record is written at the end.
     """
     given = settings["evaluation"]
+    with dsl.ExitHandler(traced(done_each_time(light(conclude()))), name="steps"):
+        ingested = ingest(source=given["source"], **settings["ingest"])
+        dataset = traced(light(ingested)).outputs["dataset"]
 
-    ingested = ingest(source=given["source"], **settings["ingest"])
-    dataset = traced(light(ingested)).outputs["dataset"]
-
-    model = dsl.importer(artifact_uri=given["model"], artifact_class=dsl.Model)
-    measured = val(model=model.output, dataset=dataset, **settings["val"])
-    traced(heavy(measured))
+        model = dsl.importer(artifact_uri=given["model"], artifact_class=dsl.Model)
+        measured = val(model=model.output, dataset=dataset, **settings["val"])
+        traced(heavy(measured))

@@ -41,11 +41,15 @@ EXPORTED = Given("exported", "Model")
 
 @dataclass(frozen=True)
 class Wiring:
-    """What a component leaves for others (name and artifact type), and which of its inputs others give."""
+    """What a component leaves for others (name and artifact type), and which of its inputs others give.
+
+    image: the mode whose image it runs in; empty: it has one of its own.
+    """
 
     result: str
     type: str = "Artifact"
     given: dict[str, Given] = field(default_factory=dict)
+    image: str = ""
 
 
 WIRING = {
@@ -56,6 +60,11 @@ WIRING = {
     "export": Wiring("exported", "Model", {"model": Given("checkpoint", "Model"), "data": DATASET}),
     # Its image has no PyTorch; that the checkpoint finds the same, export has proven.
     "benchmark": Wiring("comparison", given={"model": EXPORTED, "exported": EXPORTED, "data": DATASET}),
+    "gate": Wiring(
+        "verdict",
+        given={"exported": EXPORTED, "data": DATASET, "benchmark": Given("comparison", "Artifact")},
+        image="benchmark",
+    ),
     "deploy": Wiring("deployment", given={"exported": EXPORTED, "data": DATASET}),
     "track": Wiring("tracks", given={"model": MODEL}),
 }
@@ -130,7 +139,7 @@ def component_source(mode: str) -> str:
         "from components.image import image",
         "",
         "",
-        f'@dsl.component(base_image=image("{mode}"), install_kfp_package=False)',
+        f'@dsl.component(base_image=image("{wiring.image or mode}"), install_kfp_package=False)',
         f"def {mode}(",
         *(f"    {line}," for line in signature),
         ") -> None:",
@@ -163,7 +172,7 @@ def component_page(mode: str) -> str:
         "",
         f"{config.__doc__} Generated from the config tree by `python -m pipelines.generate`.",
         "",
-        f"Image: `{image(mode).partition(':')[0]}`. On a laptop: `yolo {mode}`. All settings: `yolo {mode} --help`.",
+        f"Image: `{image(wiring.image or mode).partition(':')[0]}`. On a laptop: `yolo {mode}`. All settings: `yolo {mode} --help`.",
         "",
         "| input | type | meaning |",
         "|---|---|---|",

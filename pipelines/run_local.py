@@ -46,7 +46,7 @@ def run(root: str = "runs/kubeflow", runner: str = "subprocess", **keys: str) ->
     from kfp import local
 
     name = f"local-{uuid.uuid4().hex[:12]}"
-    folder = Path(root).absolute() / name
+    folder = Path(root) / name
     with contextlib.ExitStack() as stack:
         if runner == "docker":
             _check_images(request)
@@ -56,7 +56,7 @@ def run(root: str = "runs/kubeflow", runner: str = "subprocess", **keys: str) ->
         else:
             chosen = local.SubprocessRunner(use_venv=False)
             os.environ["YOLO_PIPELINE"] = name
-        local.init(chosen, pipeline_root=str(folder))
+        local.init(chosen, pipeline_root=str(folder.absolute()))
         try:
             request.function(**request.arguments)
         except RuntimeError:  # the step has already printed its one line

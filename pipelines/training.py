@@ -5,8 +5,10 @@ from __future__ import annotations
 from kfp import dsl
 
 from components.benchmark.component import benchmark
+from components.conclude import conclude
 from components.deploy.component import deploy
 from components.export.component import export
+from components.gate.component import gate
 from components.ingest.component import ingest
 from components.track.component import track
 from components.train.component import train
@@ -14,7 +16,7 @@ from components.val.component import val
 from pipelines.form import Settings, form, of_tree
 from pipelines.kubernetes import done_each_time, heavy, light, long, traced
 
-SECTIONS = of_tree("pipeline", "ingest", "train", "val", "export", "benchmark", "deploy", "track")
+SECTIONS = of_tree("pipeline", "ingest", "train", "val", "export", "benchmark", "gate", "deploy", "track")
 
 
 @dsl.pipeline(name="training")
@@ -27,28 +29,40 @@ def training(settings: Settings) -> None:
     3. val: its checkpoint is measured
     4. export: the checkpoint becomes a deployable model, proven to be the same
     5. benchmark: its accuracy, speed and size are measured
-    6. deploy: the exported model is served, and verified through the server
-    7. track: it follows the objects of a video
+    6. gate: it stands against the champion, on the same images
+    7. deploy: it is served, and verified through the server
+    8. track: it follows the objects of a video
+
+    Whatever becomes of them, the run's record is written at the end.
     """
     start = settings["pipeline"]
+    with dsl.ExitHandler(traced(done_each_time(light(conclude()))), name="steps"):
+        ingested = ingest(source=start["source"], **settings["ingest"])
+        dataset = traced(light(ingested)).outputs["dataset"]
 
-    ingested = ingest(source=start["source"], **settings["ingest"])
-    dataset = traced(light(ingested)).outputs["dataset"]
+        trained = train(dataset=dataset, model=start["model"], **settings["train"])
+        checkpoint = traced(long(trained)).outputs["checkpoint"]
 
-    trained = train(dataset=dataset, model=start["model"], **settings["train"])
-    checkpoint = traced(long(trained)).outputs["checkpoint"]
+        measured = val(model=checkpoint, dataset=dataset, **settings["val"])
+        traced(heavy(measured))
 
-    measured = val(model=checkpoint, dataset=dataset, **settings["val"])
-    traced(heavy(measured))
+        written = export(checkpoint=checkpoint, dataset=dataset, **settings["export"])
+        exported = traced(heavy(written)).outputs["exported"]
 
-    written = export(checkpoint=checkpoint, dataset=dataset, **settings["export"])
-    exported = traced(heavy(written)).outputs["exported"]
+        compared = benchmark(exported=exported, dataset=dataset, **settings["benchmark"])
+        comparison = traced(done_each_time(heavy(compared))).outputs["comparison"]
 
-    compared = benchmark(exported=exported, dataset=dataset, **settings["benchmark"])
-    traced(done_each_time(heavy(compared)))
+        judged = gate(
+            exported=exported,
+            dataset=dataset,
+            comparison=comparison,
+            champion=start["champion"],
+            **settings["gate"],
+        )
+        traced(done_each_time(heavy(judged)))
 
-    served = deploy(exported=exported, dataset=dataset, **settings["deploy"])
-    traced(done_each_time(light(served)))
+        served = deploy(exported=exported, dataset=dataset, **settings["deploy"])
+        traced(done_each_time(light(served.after(judged))))
 
-    followed = track(model=exported, source=start["video"], **settings["track"])
-    traced(heavy(followed))
+        followed = track(model=exported, source=start["video"], **settings["track"])
+        traced(heavy(followed))

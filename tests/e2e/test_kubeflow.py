@@ -35,6 +35,11 @@ def test_the_pipeline_runs_and_shows_figures_and_pictures(project, triton_home):
         assert shown.items() <= record.metrics.items()
         assert f"<h2>{mode}</h2>" in (run / mode / "report").read_text()
 
+    concluded = json.loads((run / "conclude/record").read_text())
+    assert concluded["state"] == "SUCCEEDED"
+    assert sorted(step["mode"] for step in concluded["steps"]) == sorted(CHAIN)
+    assert "| deploy | FINISHED | map50_95" in (run / "conclude/report").read_text()
+
     client = MlflowClient(tracking_uri=f"sqlite:///{project.folder / 'mlflow.db'}")
     (experiment,) = (e.experiment_id for e in client.search_experiments() if e.name == "yolocore")
     runs = client.search_runs([experiment], order_by=["attributes.start_time ASC"])
@@ -56,6 +61,17 @@ def test_the_pipeline_runs_and_shows_figures_and_pictures(project, triton_home):
     images = f"prediction_images={project.folder / 'pictures'}"
     found = pipeline(project, "batch_prediction", f"prediction_model={made['export']}", images)["predict"]
     assert found.frames == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_has_its_record_too(project):
+    words = ["pipeline=evaluation", "evaluation_source=demo", "evaluation_model=none", "ingest_demo_images=32"]
+    said = project.call(sys.executable, "-m", "pipelines.run_local", *words, code=1)
+    assert "model=none" in said
+    (record,) = project.folder.glob("runs/kubeflow/*/*/conclude/record")
+    concluded = json.loads(record.read_text())
+    assert concluded["state"] == "FAILED"
+    assert [step["mode"] for step in concluded["steps"]] == ["ingest"]
 
 
 @pytest.mark.slow

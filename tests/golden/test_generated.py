@@ -57,5 +57,5 @@ def test_every_field_of_the_form_is_described(path):
 def test_a_component_runs_in_its_modes_own_image(mode):
     component = getattr(importlib.import_module(f"components.{mode}.component"), mode)
     container = component.component_spec.implementation.container
-    assert container.image.partition(":")[0] == f"yolocore-python-{mode}"
+    assert container.image.partition(":")[0] == f"yolocore-python-{generate.WIRING[mode].image or mode}"
     assert not any("pip install" in part for part in container.command)
