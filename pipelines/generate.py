@@ -162,6 +162,7 @@ def component_page(mode: str) -> str:
     from components.image import image
 
     wiring, config = WIRING[mode], section_class(mode)
+    name = image(wiring.image or mode).partition(":")[0]
     inputs = [p for p in parameters(INPUTS[mode]) if p.name not in wiring.given]
     rows = [
         *((given.artifact, f"artifact ({given.type})", f"the mode's `{key}`") for key, given in wiring.given.items()),
@@ -172,7 +173,7 @@ def component_page(mode: str) -> str:
         "",
         f"{config.__doc__} Generated from the config tree by `python -m pipelines.generate`.",
         "",
-        f"Image: `{image(wiring.image or mode).partition(':')[0]}`. On a laptop: `yolo {mode}`. All settings: `yolo {mode} --help`.",
+        f"Image: `{name}`. On a laptop: `yolo {mode}`. All settings: `yolo {mode} --help`.",
         "",
         "| input | type | meaning |",
         "|---|---|---|",
