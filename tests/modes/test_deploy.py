@@ -25,6 +25,7 @@ from yolocore.records import FILE_NAME, DeployRecord, ExportRecord
 from yolocore.runtimes.triton import served_digest
 from yolocore.serve import repository as models
 from yolocore.serve.server import Endpoint, running
+from yolocore.store import tree_digest
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,16 @@ def test_first_deployment_serves(site):
     assert {key: record.metrics[key] for key in ("conf", "iou", "max_det")} == {"conf": 0.25, "iou": 0.7, "max_det": 5}
     assert set(record.timings) >= {"latency_p50_ms", "encoded_latency_p50_ms"}
     assert set(record.inputs) == {"model", "serving", "data"}
+
+
+def test_another_server_finds_a_deployed_model_in_the_object_store(site, store, tmp_path):
+    with pytest.raises(RefusedError):
+        site.deploy("worse")
+    record = site.deploy("first")
+    folder = tmp_path / "elsewhere" / models.entry_name(site.name, record.served_digest)
+    store.pull(record.served_digest, folder)
+    assert tree_digest(folder) == record.served_digest
+    assert (folder / "1" / "model.onnx").read_bytes() == (site.material / "first" / "serving.onnx").read_bytes()
 
 
 def test_record_says_nothing_of_the_machine(site, serving):

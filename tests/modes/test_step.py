@@ -1,5 +1,6 @@
 """A step: same key does nothing, failure leaves the old result, a crash leaves what a retry needs."""
 
+import contextlib
 import re
 import shutil
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from yolocore.config import PredictConfig
 from yolocore.errors import DataError, PreemptedError, RefusedError, ServiceError, StorageError, UsageError
+from yolocore.modes import step as step_module
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Silent
 from yolocore.records import PredictRecord, load_record
@@ -203,6 +205,24 @@ def test_another_machine_goes_on_with_what_was_interrupted(store, tmp_path, erro
 def test_resume_finds_it_too(store, tmp_path):
     ends(tmp_path / "out", PreemptedError("SIGTERM"))
     assert found(tmp_path / "out", resume=True) == "half way"
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(-1.0, "half way"), (3600.0, None)])
+def test_a_machine_that_is_lost_without_a_word_had_kept_its_work_now_and_then(
+    store, tmp_path, monkeypatch, seconds, kept
+):
+    monkeypatch.setattr(step_module, "KEEP_SECONDS", seconds)
+    step = Step(PredictRecord, CONFIG, INPUTS, tmp_path / "lost" / "out", resumable=True)
+    with contextlib.suppress(_LostError), step:
+        (step.work / "state").write_text("half way")
+        step.saved()
+        monkeypatch.setattr(step, "_keep", lambda: None)  # SIGKILL leaves no time for it
+        raise _LostError
+    assert found(tmp_path / "out") == kept
+
+
+class _LostError(Exception):
+    pass
 
 
 def test_what_is_here_is_not_fetched(store, tmp_path):

@@ -6,7 +6,8 @@
 4. load it beside the one that serves, in the server that runs or in one of our own
 5. verify: mAP through the server against the one of 1, and the latency
 6. let the name serve it: the pointer in the repository, then in the server
-7. make it the champion; the one before is `previous`
+7. put the entry into the object store, if there is one, where other servers fetch it
+8. make it the champion; the one before is `previous`
 
 A failure anywhere takes back, in reverse, what was done: what served goes on serving. After a kill, the
 same command finds each transition done or does it. Both mAPs are taken with the limits of score, overlap
@@ -48,7 +49,7 @@ from yolocore.serve.control import Control
 from yolocore.serve.exported import Exported
 from yolocore.serve.repository import Pointer, entry_name
 from yolocore.serve.server import Endpoint, attach, attached_or_running
-from yolocore.store import file_digest
+from yolocore.store import configured, file_digest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -112,6 +113,8 @@ def deploy(config: DeployConfig, inputs: DeployInputs, out: Path, listener: List
                     undo_in_server(lambda: _restore(control, repository, name, live))
                     _swap(control, repository, name, _successor(live, digest))
                     timings |= _check_name(endpoint.url(name), digest, split)
+                    if store := configured():
+                        store.push(repository / entry, listener=listener)
                     registry.promote(client, name, version)
                 if live is not None and live.digest != digest:
                     with contextlib.suppress(ServiceError):  # it has served its time; only memory is at stake

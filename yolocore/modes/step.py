@@ -41,6 +41,7 @@ from yolocore.store import (
 )
 
 IDENTITY = "identity.json"  # in a work folder: what is being made there
+KEEP_SECONDS = 300.0  # between two times that the work of a step that goes on is kept in the object store
 
 R = TypeVar("R", bound=Record)
 
@@ -81,6 +82,7 @@ class Step(Generic[R]):
         self._listener = listener
         self._exit = contextlib.ExitStack()
         self._published = False
+        self._kept = time.monotonic()
         self._identity = {
             "step": record.mode,
             "program": yolocore.__version__,
@@ -141,8 +143,17 @@ class Step(Generic[R]):
         else:
             self._listener.note(f"goes on with what was interrupted, from {store.uri(digest)}")
 
+    def saved(self) -> None:
+        """To be called when `work` holds what another call could go on from: a machine may be lost without a word.
+
+        Now and then it is kept in the object store, if there is one.
+        """
+        if time.monotonic() - self._kept > KEEP_SECONDS:
+            self._keep()
+
     def _keep(self) -> None:
         """Keep the work folder in the object store. A failure is told, and hides nothing of why the step ends."""
+        self._kept = time.monotonic()
         try:
             if store := configured():
                 digest = store.push(self.work, listener=self._listener)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from yolocore.config import TrainConfig, ValConfig
@@ -44,7 +45,7 @@ def train(config: TrainConfig, inputs: TrainInputs, out: Path, listener: Listene
     device = own_device(select_device(config.device))
     with join(device) as group, deterministic(), reused_memory(), memory_errors(config):
 
-        def trainer(work: Path, listener: Listener) -> Trainer:
+        def trainer(work: Path, listener: Listener, saved: Callable[[], None] = lambda: None) -> Trainer:
             network, meta = start_from(origin, dataset, config, listener)
             return Trainer(
                 network,
@@ -57,6 +58,7 @@ def train(config: TrainConfig, inputs: TrainInputs, out: Path, listener: Listene
                 listener,
                 flip_idx=dataset.flip_idx,
                 group=group,
+                saved=saved,
             )
 
         if not group.first:  # whether there is work, and what came of it, the first one says
@@ -67,7 +69,9 @@ def train(config: TrainConfig, inputs: TrainInputs, out: Path, listener: Listene
         digests = {"model": model, "data": dataset.digest}
         with Step(TrainRecord, config, digests, out, resumable=True, resume=config.resume, listener=listener) as step:
             group.share(step.finished is None)
-            record = step.finished or _lead(trainer(step.work, listener), step, dataset, val_images, config, listener)
+            if (record := step.finished) is None:
+                training = trainer(step.work, listener, step.saved)
+                record = _lead(training, step, dataset, val_images, config, listener)
             group.share(record.to_json())
             return record
 

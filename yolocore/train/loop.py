@@ -42,7 +42,7 @@ from yolocore.train.process import mixed_precision, page_locked, preemption, see
 from yolocore.train.recorded import RecordedNetwork
 from yolocore.train.schedule import Schedule
 from yolocore.train.start import frozen_layers
-from yolocore.train.state import Saved, TrainState, read_state
+from yolocore.train.state import TrainState, read_state
 from yolocore.train.validation import Figures, Validator
 from yolocore.train.views import draw_batch, drawn_batches, write_table
 
@@ -69,20 +69,22 @@ class Trainer:
         *,
         flip_idx: Sequence[int] = (),
         group: Group = Group(),  # noqa: B008  frozen
+        saved: Callable[[], None] = lambda: None,
     ) -> None:
         """model: where to start from; meta: what the trained one will say of itself. images, val_images: those of
         training and validation; flip_idx: as `TrainLoader` takes it. work: the folder, which only the group's
-        first process looks into.
+        first process looks into. saved: is called there when it holds a state that another training could go on from.
 
         Raises StorageError for a damaged state, UsageError for more processes than a batch has images.
         """
         self.meta, self.images = meta, images
         self._val_images, self._flip_idx = val_images, flip_idx
         self._work, self._listener, self._group = work, listener, group
+        self._tell_saved = saved
         half = mixed_precision(device) if config.amp else None
         model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        saved = group.share(read_state(work / STATE) if group.first else None)
-        batch = int(saved["batch_size"]) if saved else self._batch_size(model, config, half)
+        before = group.share(read_state(work / STATE) if group.first else None)
+        batch = int(before["batch_size"]) if before else self._batch_size(model, config, half)
         self._config = config = config.model_copy(update={"batch": batch})
         self._counts = self._divide(len(images))
         self._schedule = Schedule(config, choose_rule(config, len(images), len(meta.names)), len(self._counts))
@@ -90,11 +92,11 @@ class Trainer:
         self._objective = Objective(
             meta, config, device, half, None if weights is None else torch.from_numpy(weights).to(device), group.total
         )
-        self.state = self._first_state(model, saved)
+        self.state = self._first_state(model)
         self._fresh_norms = fresh_norms(self.state.model)
         self._recorded = RecordedNetwork(model) if device.type == "cuda" and group.size == 1 else None
-        if saved:
-            self.state.restore(saved)
+        if before:
+            self.state.restore(before)
             listener.note(f"goes on after epoch {self.state.epoch}, batch {self.state.batch}")
         self._asked_to_end: Callable[[], bool] = lambda: False
         self._clock = self._saved = time.monotonic()
@@ -121,7 +123,7 @@ class Trainer:
             )
         return counts
 
-    def _first_state(self, model: YOLO11, saved: Saved | None) -> TrainState:
+    def _first_state(self, model: YOLO11) -> TrainState:
         config = self._config
         ema = Ema(model)
         if self._group.size > 1:
@@ -172,6 +174,7 @@ class Trainer:
         self._saved = self._clock
         if self._group.first:
             self.state.save(self._work / STATE)
+            self._tell_saved()
 
     def _tick(self) -> None:
         """Add the time since the last call to the time spent."""
