@@ -53,6 +53,7 @@ lint: install ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/hadolint containers/*/Containerfile
+	$(BIN)/yamllint --strict --config-file manifests/.yamllint manifests
 
 .PHONY: bench
 bench: install ## Measure the figures that the README states
@@ -78,12 +79,24 @@ schedule: install ## Submit it again and again: make schedule PIPELINE=training 
 	@test -n "$(CRON)" || { echo "make: CRON= is missing: six fields, seconds first" >&2; exit 1; }
 	@$(BIN)/python -m pipelines.submit pipeline=$(PIPELINE) registry=$(REGISTRY) cron="$(CRON)" $(KEYS)
 
+.PHONY: manifests
+manifests: install ## Render every manifest and check it: schemas, policies, events
+	$(BIN)/pytest -m "not slow" tests/manifests tests/gitops tests/e2e/test_gitops.py
+
+# Of operators' kinds (Argo CD, KServe, Prometheus …): what the checks above find nowhere else.
+SCHEMAS ?= https://github.com/datreeio/CRDs-catalog
+.PHONY: schemas
+schemas: ## Fetch the schemas of operators' kinds into .schemas, for make manifests
+	rm -rf .schemas
+	git clone --quiet --depth 1 $(SCHEMAS) .schemas
+
 # Containers: docker, podman or buildah builds them. BASE_IMAGE=python@sha256:… pins what they stand on.
 ENGINE ?= $(notdir $(firstword $(shell command -v docker podman buildah 2>/dev/null)))
 BASE_IMAGE ?= python:3.11-slim-bookworm
 VARIANT ?= cpu
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' yolocore/__init__.py)
-MODES := $(filter-out base,$(notdir $(patsubst %/,%,$(dir $(wildcard containers/*/Containerfile)))))
+SERVERS := mlflow triton
+MODES := $(filter-out base $(SERVERS),$(notdir $(patsubst %/,%,$(dir $(wildcard containers/*/Containerfile)))))
 # IMAGE_FLAGS: more for the engine, as --build-arg PIP_FIND_LINKS=… where packages come from elsewhere.
 BUILD = $(ENGINE) build $(IMAGE_FLAGS) --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VARIANT=$(VARIANT) \
   --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) \
@@ -97,14 +110,17 @@ image-base:
 
 .PHONY: image
 image: ## Build the container image of one mode: make image MODE=train
-	@test -f containers/$(MODE)/Containerfile || { echo "make: MODE=$(MODE): is none of $(sort $(MODES))" >&2; exit 1; }
+	@test -f containers/$(MODE)/Containerfile || { echo "make: MODE=$(MODE): is none of $(sort $(MODES) $(SERVERS))" >&2; exit 1; }
 	@$(MAKE) --no-print-directory image-$(MODE)
 
 .PHONY: images
 images: $(addprefix image-,$(MODES)) ## Build the container images of all modes
 
-.PHONY: $(addprefix image-,$(MODES))
-$(addprefix image-,$(MODES)): image-%: image-base
+.PHONY: servers
+servers: $(addprefix image-,$(SERVERS)) ## Build the images of the cluster's servers: MLflow, Triton
+
+.PHONY: $(addprefix image-,$(MODES) $(SERVERS))
+$(addprefix image-,$(MODES) $(SERVERS)): image-%: image-base
 	$(BUILD) --file containers/$*/Containerfile --tag yolocore-python-$*:$(VERSION) .
 
 .PHONY: sbom
@@ -119,14 +135,14 @@ sbom: install ## List what is in the images that are built: sbom/MODE.spdx.json
 sign: ## Sign the pushed images with cosign: make sign REGISTRY=…
 	@command -v cosign >/dev/null || { echo "make: needs cosign; install it from sigstore" >&2; exit 1; }
 	@test -n "$(REGISTRY)" || { echo "make: REGISTRY= is missing: where the images were pushed to" >&2; exit 1; }
-	for mode in $(MODES); do \
+	for mode in $(MODES) $(SERVERS); do \
 	  cosign sign --yes --key env://COSIGN_PRIVATE_KEY $(REGISTRY)/yolocore-python-$$mode:$(VERSION) || exit 1; \
 	done
 
 .PHONY: pins
 pins: install ## Resolve the newest versions that fit together into constraints.txt
 	$(UV) pip compile --quiet --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	  --extra all --extra dev pyproject.toml | sed 's/+cpu$$//' > constraints.new
+	  --extra all --extra dev --group mlflow-server pyproject.toml | sed 's/+cpu$$//' > constraints.new
 	mv constraints.new constraints.txt
 
 .PHONY: clean

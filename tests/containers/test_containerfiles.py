@@ -15,7 +15,8 @@ from pipelines.generate import WIRING
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ROOT / "containers" / "base"
 SLIM = ("ingest", "predict", "benchmark", "deploy", "track")  # carry no PyTorch
-MODES = sorted(WIRING)
+MODES = sorted(mode for mode, wiring in WIRING.items() if not wiring.image)
+SERVERS = {"mlflow": '["mlflow", "server"]', "triton": '["tritonserver"]'}  # what the cluster's servers begin with
 
 
 def lines(folder: Path) -> list[str]:
@@ -26,7 +27,7 @@ def lines(folder: Path) -> list[str]:
 
 def test_every_component_has_its_image() -> None:
     assert sorted(path.parent.name for path in (ROOT / "containers").glob("*/Containerfile")) == sorted(
-        [*MODES, "base"]
+        [*MODES, *SERVERS, "base"]
     )
 
 
@@ -53,6 +54,23 @@ def test_what_an_image_stands_on_is_an_argument(mode: str) -> None:
     assert users == (["10001:0"] if mode == "base" else []), "a number, so that a cluster sees that it is not root"
 
 
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_servers_image_is_described_pinned_and_not_roots(name: str) -> None:
+    found = lines(ROOT / "containers" / name)
+    assert found[-1] == f"ENTRYPOINT {SERVERS[name]}", "a shell in between would keep SIGTERM"
+    sources = [line.split()[1] for line in found if line.startswith("FROM ")]
+    assert all(re.fullmatch(r"\$\{[A-Z_]+\}", source) for source in sources)
+    assert "${RUNTIME_IMAGE}" in sources or "USER 10001:0" in found
+    assert any("constraints.txt" in line and "install" in line for line in found)
+    labels = " ".join(line for line in found if line.startswith("LABEL"))
+    assert all(f"image.{each}=" in labels for each in ("title", "description", "licenses", "version", "revision"))
+
+
+def test_mlflows_server_speaks_to_postgresql_and_s3() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert [each.partition("==")[0] for each in groups["mlflow-server"]] == ["mlflow", "psycopg2-binary", "boto3"]
+
+
 def requirements(extra: str) -> set[str]:
     """Names that an extra installs, through the extras that it names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -71,15 +89,21 @@ def test_slim_images_carry_no_pytorch(mode: str) -> None:
     assert ("torch" not in requirements(mode)) == (mode in SLIM)
 
 
+def test_every_image_speaks_to_kubeflow_and_to_object_stores() -> None:
+    assert requirements("cluster") == {"kfp", "boto3"}
+
+
 INSTALLS = [
-    pytest.param(["train", "cpu"], ["--torch-backend=cpu", "--extra train kfp"], id="cpu"),
-    pytest.param(["train", "local"], ["--requirements pyproject.toml --extra train kfp"], id="from the given wheels"),
+    pytest.param(["train", "cpu"], ["--torch-backend=cpu", "--extra train --extra cluster"], id="cpu"),
+    pytest.param(
+        ["train", "local"], ["--requirements pyproject.toml --extra train --extra cluster"], id="from the given wheels"
+    ),
     pytest.param(
         ["export", "cu130", "tensorrt"],
-        ["--torch-backend=cu130", "--extra export --extra tensorrt kfp"],
+        ["--torch-backend=cu130", "--extra export --extra tensorrt --extra cluster"],
         id="a GPU's extras",
     ),
-    pytest.param(["export", "cpu", "tensorrt"], ["--extra export kfp"], id="no GPU, no TensorRT"),
+    pytest.param(["export", "cpu", "tensorrt"], ["--extra export --extra cluster"], id="no GPU, no TensorRT"),
 ]
 
 

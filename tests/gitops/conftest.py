@@ -1,0 +1,5 @@
+import pytest
+
+from tests.gitops.server import serve
+
+git_server = pytest.fixture(serve, name="git_server")
