@@ -8,7 +8,7 @@ from pydantic import Field
 from components.conclude import conclude
 from components.predict.component import predict
 from pipelines.form import Settings, form, of_tree
-from pipelines.kubernetes import done_each_time, heavy, light, traced
+from pipelines.kubernetes import CLUSTER, done_each_time, heavy, light, step
 from yolocore.config import Section
 
 
@@ -23,7 +23,7 @@ SECTIONS = {"prediction": PredictionInputs, **of_tree("predict")}
 
 
 @dsl.pipeline(name="batch-prediction")
-@form(SECTIONS)
+@form(SECTIONS, CLUSTER)
 def batch_prediction(settings: Settings) -> None:
     """A model finds objects in a folder of images.
 
@@ -32,8 +32,8 @@ def batch_prediction(settings: Settings) -> None:
     Whatever becomes of them, the run's record is written at the end.
     """
     given = settings["prediction"]
-    with dsl.ExitHandler(traced(done_each_time(light(conclude()))), name="steps"):
+    with dsl.ExitHandler(step(done_each_time(light(conclude()))), name="steps"):
         model = dsl.importer(artifact_uri=given["model"], artifact_class=dsl.Model)
         images = dsl.importer(artifact_uri=given["images"], artifact_class=dsl.Dataset)
         found = predict(model=model.output, images=images.output, **settings["predict"])
-        traced(heavy(found))
+        step(heavy(found))

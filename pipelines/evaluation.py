@@ -9,7 +9,7 @@ from components.conclude import conclude
 from components.ingest.component import ingest
 from components.val.component import val
 from pipelines.form import Settings, form, of_tree
-from pipelines.kubernetes import done_each_time, heavy, light, traced
+from pipelines.kubernetes import CLUSTER, done_each_time, heavy, light, step
 from yolocore.config import Section
 
 
@@ -24,7 +24,7 @@ SECTIONS = {"evaluation": EvaluationInputs, **of_tree("ingest", "val")}
 
 
 @dsl.pipeline(name="evaluation")
-@form(SECTIONS)
+@form(SECTIONS, CLUSTER)
 def evaluation(settings: Settings) -> None:
     """Any model on any dataset.
 
@@ -34,10 +34,10 @@ def evaluation(settings: Settings) -> None:
     Whatever becomes of them, the run's record is written at the end.
     """
     given = settings["evaluation"]
-    with dsl.ExitHandler(traced(done_each_time(light(conclude()))), name="steps"):
+    with dsl.ExitHandler(step(done_each_time(light(conclude()))), name="steps"):
         ingested = ingest(source=given["source"], **settings["ingest"])
-        dataset = traced(light(ingested)).outputs["dataset"]
+        dataset = step(light(ingested)).outputs["dataset"]
 
         model = dsl.importer(artifact_uri=given["model"], artifact_class=dsl.Model)
         measured = val(model=model.output, dataset=dataset, **settings["val"])
-        traced(heavy(measured))
+        step(heavy(measured))

@@ -64,10 +64,13 @@ def arguments(settings: Mapping[str, Section]) -> dict[str, Any]:
     }
 
 
-def form(sections: Sections) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
+def form(
+    sections: Sections, defaults: Mapping[str, Any]
+) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
     """Give a pipeline function a parameter for every setting of these sections: `train_epochs`, `val_conf`, ….
 
-    The function itself takes them as `settings[section][name]`.
+    The function itself takes them as `settings[section][name]`. defaults: values by parameter name that are proposed
+    in place of the sections' own.
     """
     fields = [(section, p) for section, kind in sections.items() for p in parameters(kind)]
     fields.sort(key=lambda field: field[1].default is not inspect.Parameter.empty)  # those without a default come first
@@ -83,7 +86,10 @@ def form(sections: Sections) -> Callable[[Callable[[Settings], None]], Callable[
         # Kubeflow reads the form from the signature and the texts beside its fields from the docstring.
         form_fields = [
             inspect.Parameter(
-                f"{section}_{p.name}", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=p.default, annotation=p.type
+                f"{section}_{p.name}",
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=defaults.get(f"{section}_{p.name}", p.default),
+                annotation=p.type,
             )
             for section, p in fields
         ]

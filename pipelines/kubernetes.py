@@ -4,6 +4,18 @@ from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
 HOUR = 3600  # seconds
+TRIES = 3  # after the first
+
+# What the namespace of the runs may have of its own, under these names. Where they are missing, steps do without.
+SERVICES, S3, GIT = "yolocore-services", "s3", "git"
+# What a form proposes on a cluster, in place of what the config tree has for a laptop.
+CLUSTER = {"deploy_host": "triton-candidate"}
+PLACES = ("YOLO_STORE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
+
+
+def step(task: PipelineTask) -> PipelineTask:
+    """What every step needs: its run's name, the servers around it, and another try when its machine fails."""
+    return retried(connected(traced(task)))
 
 
 def traced(task: PipelineTask) -> PipelineTask:
@@ -12,6 +24,32 @@ def traced(task: PipelineTask) -> PipelineTask:
     It is told by the environment, because an input that differs in every run would spoil the cache.
     """
     return kubernetes.use_field_path_as_env(task, "YOLO_PIPELINE", "metadata.labels['pipeline/runid']")
+
+
+def connected(task: PipelineTask) -> PipelineTask:
+    """Tell the step where the object store and MLflow are, and what to show the bucket."""
+    kubernetes.use_config_map_as_env(task, SERVICES, {name: name for name in PLACES}, optional=True)
+    keys = {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"}
+    return kubernetes.use_secret_as_env(task, S3, keys, optional=True)
+
+
+def retried(task: PipelineTask) -> PipelineTask:
+    """Try again when a machine is lost, a server is away or training was preempted.
+
+    Kubeflow doesn't look at exit codes: what no retry can mend leaves its verdict in the object store, and the tries
+    that follow end at once with the same line (yolocore/component/verdict.py).
+    """
+    return task.set_retry(TRIES, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
+
+
+def promoting(task: PipelineTask) -> PipelineTask:
+    """Let the step commit as the bot."""
+    return kubernetes.use_secret_as_env(task, GIT, {"token": "GIT_TOKEN"}, optional=True)
+
+
+def with_repository(task: PipelineTask) -> PipelineTask:
+    """Mount the repository of models that the candidate's server reads (manifests/candidate), where steps look."""
+    return kubernetes.mount_pvc(task, "serving", "/work/serving")
 
 
 def light(task: PipelineTask) -> PipelineTask:

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -51,14 +52,19 @@ class PipelineRequest:
         return list(yaml.safe_load_all((COMPILED / f"{self.name}.yaml").read_text(encoding="utf-8")))
 
 
-def read_pipeline(pipeline: str = "training", params: str = "", **keys: str) -> PipelineRequest:
+def read_pipeline(
+    pipeline: str = "training", params: str = "", *, defaults: Mapping[str, str] = MappingProxyType({}), **keys: str
+) -> PipelineRequest:
     """pipeline: its name. params: a params.yaml with the values of what is left out. keys: the parameters of its form.
+    defaults: values of parameters, where its form has them, that keys override.
 
     Raises UsageError for an unknown name, and for a value that is missing or out of range.
     """
     if pipeline not in PIPELINES:
         raise UsageError(f"unknown pipeline {pipeline!r}; did you mean {nearest(pipeline, PIPELINES)!r}?")
     module = importlib.import_module(f"pipelines.{pipeline}")
+    fields = {f"{section}_{name}" for section, kind in module.SECTIONS.items() for name in kind.model_fields}
+    keys = {**{key: value for key, value in defaults.items() if key in fields}, **keys}
     settings = _settings(module.SECTIONS, load_tree(params) if params else Tree(), keys)
     return PipelineRequest(pipeline, getattr(module, pipeline), arguments(settings))
 

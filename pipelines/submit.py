@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.kubernetes import CLUSTER
 from pipelines.request import read_pipeline
 from yolocore.errors import ServiceError, UsageError
 from yolocore.modes.request import read_keys
@@ -53,7 +54,7 @@ def submit(
     **keys: str,
 ) -> None:
     """Raises UsageError for wrong keys, before anything is asked for, and ServiceError when Kubeflow refuses."""
-    request = read_pipeline(**keys)
+    request = read_pipeline(defaults=CLUSTER, **keys)
     if cron and len(cron.split()) != 6:
         raise UsageError(f'cron={cron!r}: has six fields, seconds first, as in "0 0 2 * * *" (at two each night)')
     client = _connect()

@@ -10,17 +10,22 @@ from components.deploy.component import deploy
 from components.export.component import export
 from components.gate.component import gate
 from components.ingest.component import ingest
+from components.promote import promote
 from components.track.component import track
 from components.train.component import train
 from components.val.component import val
 from pipelines.form import Settings, form, of_tree
-from pipelines.kubernetes import done_each_time, heavy, light, long, traced
+from pipelines.kubernetes import CLUSTER, done_each_time, heavy, light, long, promoting, step, with_repository
+from pipelines.promotion import PromotionInputs
 
-SECTIONS = of_tree("pipeline", "ingest", "train", "val", "export", "benchmark", "gate", "deploy", "track")
+SECTIONS = {
+    **of_tree("pipeline", "ingest", "train", "val", "export", "benchmark", "gate", "deploy", "track"),
+    "promotion": PromotionInputs,
+}
 
 
 @dsl.pipeline(name="training")
-@form(SECTIONS)
+@form(SECTIONS, CLUSTER)
 def training(settings: Settings) -> None:
     """From images and labels to a verified endpoint.
 
@@ -32,25 +37,26 @@ def training(settings: Settings) -> None:
     6. gate: it stands against the champion, on the same images
     7. deploy: it is served, and verified through the server
     8. track: it follows the objects of a video
+    9. promote: a commit tells production of it, if there is a repository that the cluster follows
 
     Whatever becomes of them, the run's record is written at the end.
     """
     start = settings["pipeline"]
-    with dsl.ExitHandler(traced(done_each_time(light(conclude()))), name="steps"):
+    with dsl.ExitHandler(step(done_each_time(light(conclude()))), name="steps"):
         ingested = ingest(source=start["source"], **settings["ingest"])
-        dataset = traced(light(ingested)).outputs["dataset"]
+        dataset = step(light(ingested)).outputs["dataset"]
 
         trained = train(dataset=dataset, model=start["model"], **settings["train"])
-        checkpoint = traced(long(trained)).outputs["checkpoint"]
+        checkpoint = step(long(trained)).outputs["checkpoint"]
 
         measured = val(model=checkpoint, dataset=dataset, **settings["val"])
-        traced(heavy(measured))
+        step(heavy(measured))
 
         written = export(checkpoint=checkpoint, dataset=dataset, **settings["export"])
-        exported = traced(heavy(written)).outputs["exported"]
+        exported = step(heavy(written)).outputs["exported"]
 
         compared = benchmark(exported=exported, dataset=dataset, **settings["benchmark"])
-        comparison = traced(done_each_time(heavy(compared))).outputs["comparison"]
+        comparison = step(done_each_time(heavy(compared))).outputs["comparison"]
 
         judged = gate(
             exported=exported,
@@ -59,10 +65,14 @@ def training(settings: Settings) -> None:
             champion=start["champion"],
             **settings["gate"],
         )
-        traced(done_each_time(heavy(judged)))
+        step(done_each_time(with_repository(heavy(judged))))
 
         served = deploy(exported=exported, dataset=dataset, **settings["deploy"])
-        traced(done_each_time(light(served.after(judged))))
+        deployment = step(done_each_time(with_repository(light(served.after(judged))))).outputs["deployment"]
 
         followed = track(model=exported, source=start["video"], **settings["track"])
-        traced(heavy(followed))
+        step(heavy(followed))
+
+        with dsl.If(settings["promotion"]["url"] != "", name="followed"):
+            told = promote(deployment=deployment, **settings["promotion"]).after(followed)
+            step(done_each_time(promoting(light(told))))

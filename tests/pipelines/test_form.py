@@ -35,7 +35,7 @@ def test_what_a_form_cannot_carry_becomes_text(value, carried):
 def test_the_form_has_every_setting_of_its_sections_and_hands_them_back():
     seen = {}
 
-    @form(of_tree("pipeline", "val"))
+    @form(of_tree("pipeline", "val"), {"val_split": "test"})
     def plan(settings):
         """The plan."""
         seen.update(settings)
@@ -43,6 +43,7 @@ def test_the_form_has_every_setting_of_its_sections_and_hands_them_back():
     fields = inspect.signature(plan).parameters
     assert list(fields) == list(arguments({name: getattr(Tree(), name) for name in ("pipeline", "val")}))
     assert fields["val_conf"].annotation is float
+    assert (fields["val_split"].default, fields["val_batch"].default) == ("test", 16)
     assert "val_conf: lowest score" in plan.__doc__
     plan(*(f"<{name}>" for name in fields))
     assert seen["val"]["conf"] == "<val_conf>"

@@ -10,8 +10,13 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC, PLATFORM = yaml.safe_load_all((ROOT / "pipelines/compiled/training.yaml").read_text(encoding="utf-8"))
-(HANDLED,) = (c["dag"]["tasks"] for c in SPEC["components"].values() if "dag" in c)  # within the exit handler
-STEPS = {**HANDLED, "conclude": SPEC["root"]["dag"]["tasks"]["conclude"]}
+DAGS = [SPEC["root"]["dag"], *(c["dag"] for c in SPEC["components"].values() if "dag" in c)]
+STEPS = {
+    name: task
+    for dag in DAGS
+    for name, task in dag["tasks"].items()
+    if "executorLabel" in SPEC["components"][task["componentRef"]["name"]]
+}
 HOUR = 3600
 
 
@@ -42,7 +47,28 @@ def test_a_step_knows_its_run(step):
 @pytest.mark.parametrize("step", STEPS)
 def test_only_what_has_to_happen_is_never_taken_from_the_cache(step):
     cached = STEPS[step].get("cachingOptions", {}).get("enableCache", False)
-    assert cached == (step not in ("benchmark", "gate", "deploy", "conclude"))
+    assert cached == (step not in ("benchmark", "gate", "deploy", "promote", "conclude"))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_finds_its_servers_where_there_are_some(step):
+    (services,) = platform(step)["configMapAsEnv"]
+    assert services["optional"]
+    assert "YOLO_STORE" in {each["envVar"] for each in services["keyToEnv"]}
+    secrets = {each["secretName"]: each for each in platform(step)["secretAsEnv"]}
+    assert set(secrets) == ({"s3", "git"} if step == "promote" else {"s3"})
+    assert all(each["optional"] for each in secrets.values())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_is_tried_again(step):
+    assert STEPS[step]["retryPolicy"]["maxRetryCount"] == 3
+
+
+@pytest.mark.parametrize("step", ["gate", "deploy"])
+def test_what_serves_is_where_the_candidates_server_reads(step):
+    (mount,) = platform(step)["pvcMount"]
+    assert mount["mountPath"] == "/work/serving"
 
 
 def test_training_has_shared_memory():

@@ -86,6 +86,7 @@ def test_a_run_has_the_compiled_pipeline_the_forms_values_and_the_registrys_imag
     assert run["experiment_id"] == "experiments-0"
     parameters = run["runtime_config"]["parameters"]
     assert (parameters["train_epochs"], parameters["train_batch"], parameters["val_imgsz"]) == (3, 16, "")
+    assert parameters["deploy_host"] == "triton-candidate", "on a cluster no server runs in the step itself"
     spec = run["pipeline_spec"]["pipeline_spec"]
     images = [executor["container"]["image"] for executor in spec["deploymentSpec"]["executors"].values()]
     assert all(image.startswith("registry.example/team/yolocore-python-") for image in images)
