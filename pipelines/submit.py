@@ -9,6 +9,8 @@ Keys are the parameters of the pipeline's form, as `run_local` takes them; besid
     cron      six fields, seconds first: submit at these times from now on
     registry  where the images were pushed to; empty: nodes have them under their plain names
     experiment, namespace, service_account: of Kubeflow; empty: its own defaults
+    commit    pipeline=retraining: the settings are those of params.yaml there, if GIT_URL says where the repository is
+    dataset   pipeline=retraining: digest of images and labels in the object store, in place of pipeline_source
 
 KFP_HOST says where Kubeflow Pipelines is (its UI or API, as a URL), KFP_TOKEN what to show it, if it asks.
 """
@@ -28,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.kubernetes import CLUSTER
-from pipelines.request import read_pipeline
+from pipelines.request import PipelineRequest, read_pipeline
 from yolocore.errors import ServiceError, UsageError
 from yolocore.modes.request import read_keys
 from yolocore.views.ending import exit_code
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from kfp import Client
 
 SECONDS = 10  # until a server must have answered
+PARAMS = "params.yaml"
 
 
 def main(words: Sequence[str]) -> int:
@@ -54,7 +57,7 @@ def submit(
     **keys: str,
 ) -> None:
     """Raises UsageError for wrong keys, before anything is asked for, and ServiceError when Kubeflow refuses."""
-    request = read_pipeline(defaults=CLUSTER, **keys)
+    request = read_submission(**keys)
     if cron and len(cron.split()) != 6:
         raise UsageError(f'cron={cron!r}: has six fields, seconds first, as in "0 0 2 * * *" (at two each night)')
     client = _connect()
@@ -83,6 +86,23 @@ def submit(
                 print(f"submitted before: {found.run_id}")
             else:
                 print(f"submitted: {client.run_pipeline(**what).run_id}")
+
+
+def read_submission(commit: str = "", dataset: str = "", **keys: str) -> PipelineRequest:
+    """What is to be submitted. Raises what `read_pipeline` does, and the errors of fetching a commit's settings."""
+    if commit:
+        keys["retraining_commit"] = commit
+    if dataset:
+        keys["pipeline_source"] = dataset
+    url = os.environ.get("GIT_URL", "")
+    if not (commit and url):
+        return read_pipeline(defaults=CLUSTER, **keys)
+    from yolocore.gitops.read import read_at
+
+    with tempfile.TemporaryDirectory() as folder:
+        params = Path(folder) / PARAMS
+        params.write_bytes(read_at(url, commit, PARAMS))
+        return read_pipeline(defaults=CLUSTER, params=str(params), **keys)
 
 
 def _filter(name: str) -> dict[str, Any]:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from kfp import dsl
 
-from components.benchmark.component import benchmark
 from components.conclude import conclude
-from components.deploy.component import deploy
-from components.export.component import export
-from components.gate.component import gate
 from components.ingest.component import ingest
-from components.promote import promote
-from components.track.component import track
 from components.train.component import train
-from components.val.component import val
 from pipelines.form import Settings, form, of_tree
-from pipelines.kubernetes import CLUSTER, done_each_time, heavy, light, long, promoting, step, with_repository
+from pipelines.kubernetes import CLUSTER, done_each_time, light, long, step
 from pipelines.promotion import PromotionInputs
+from pipelines.proving import proven_and_served
 
 SECTIONS = {
     **of_tree("pipeline", "ingest", "train", "val", "export", "benchmark", "gate", "deploy", "track"),
@@ -49,30 +43,4 @@ def training(settings: Settings) -> None:
         trained = train(dataset=dataset, model=start["model"], **settings["train"])
         checkpoint = step(long(trained)).outputs["checkpoint"]
 
-        measured = val(model=checkpoint, dataset=dataset, **settings["val"])
-        step(heavy(measured))
-
-        written = export(checkpoint=checkpoint, dataset=dataset, **settings["export"])
-        exported = step(heavy(written)).outputs["exported"]
-
-        compared = benchmark(exported=exported, dataset=dataset, **settings["benchmark"])
-        comparison = step(done_each_time(heavy(compared))).outputs["comparison"]
-
-        judged = gate(
-            exported=exported,
-            dataset=dataset,
-            comparison=comparison,
-            champion=start["champion"],
-            **settings["gate"],
-        )
-        step(done_each_time(with_repository(heavy(judged))))
-
-        served = deploy(exported=exported, dataset=dataset, **settings["deploy"])
-        deployment = step(done_each_time(with_repository(light(served.after(judged))))).outputs["deployment"]
-
-        followed = track(model=exported, source=start["video"], **settings["track"])
-        step(heavy(followed))
-
-        with dsl.If(settings["promotion"]["url"] != "", name="followed"):
-            told = promote(deployment=deployment, **settings["promotion"]).after(followed)
-            step(done_each_time(promoting(light(told))))
+        proven_and_served(checkpoint, dataset, settings)

@@ -23,7 +23,8 @@ def ingest(
     """Turn a folder of images and labels into a dataset.
 
     Args:
-        source: folder, archive or URI (http, https, s3) of images and labels, or demo, demo-classify
+        source: images and labels: folder, archive, URI (http, https, s3), digest of the object store, demo or demo-
+            classify
         format: form of the source's labels
         train_fraction: share of the images for train where the source has no split
         val_fraction: share of the images for val; the rest is test

@@ -14,7 +14,8 @@ import pytest
 
 from yolocore.data import download
 from yolocore.data.fetch import fetched, identity
-from yolocore.errors import DataError, ServiceError, StorageError
+from yolocore.errors import DataError, ServiceError, StorageError, UsageError
+from yolocore.store import tree_digest
 
 CONTENT = {"set/dataset.yaml": b"names: [a]\n", "set/images/a.jpg": bytes(range(256)) * 40_000}
 
@@ -316,3 +317,24 @@ def test_a_bucket_without_credentials(s3, monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     with pytest.raises(StorageError, match="no credentials; set AWS_ACCESS_KEY_ID"):
         identity("s3://data/v1")
+
+
+def test_a_folder_of_the_object_store_arrives_by_its_digest(store, tmp_path):
+    for name, content in CONTENT.items():
+        (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "source" / name).write_bytes(content)
+    digest = store.push(tmp_path / "source")
+    assert identity(digest) == digest == tree_digest(tmp_path / "source")
+    arrives(digest, tmp_path / "work")
+
+
+def test_a_digest_that_does_not_exist_is_named(store, tmp_path):
+    digest = "sha256:" + "0" * 64
+    with pytest.raises(DataError, match=f"has no object {digest}"), fetched(digest, tmp_path):
+        pass
+
+
+def test_a_digest_without_an_object_store(tmp_path, monkeypatch):
+    monkeypatch.delenv("YOLO_STORE", raising=False)
+    with pytest.raises(UsageError, match="YOLO_STORE names no object store"), fetched("sha256:" + "0" * 64, tmp_path):
+        pass

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines import PIPELINES
-from pipelines.request import read_pipeline
+from pipelines.submit import read_submission
 from tests.gitops.server import FILE, TOKEN, GitServer, git, serve
 from tests.manifests import payloads
 from tests.manifests.conftest import MANIFESTS, Document, label, render
 from tests.manifests.events import triggered
 from tests.serve.finder import INFO, write_serving
 from yolocore.gitops.__main__ import main
-from yolocore.gitops.promote import Bot, promote
+from yolocore.gitops.promote import promote
+from yolocore.gitops.remote import Bot
 from yolocore.modes.request import read_keys
 from yolocore.serve import repository as models
 from yolocore.store.objects import ObjectStore
@@ -149,15 +149,18 @@ def test_the_loop(cluster: Cluster, git_server: GitServer, tmp_path: Path, monke
     assert cluster.hear(promotion.commit, git_server.head()) == "nothing"
 
 
-def test_the_run_that_is_submitted_is_a_compiled_one(cluster: Cluster, git_server: GitServer, tmp_path: Path) -> None:
-    if "retraining" not in PIPELINES:
-        pytest.skip("there is no pipeline `retraining`")
+def test_the_run_that_is_submitted_is_a_compiled_one(
+    cluster: Cluster, git_server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = git_server.head()
     after = git_server.commit(tmp_path / "developer", {"params.yaml": "train: {epochs: 2}\n"})
     keys = read_keys(cluster.words(cluster.hear(before, after)))
     registry = keys.pop("registry")
     assert keys.pop("name").endswith(after)
-    request = read_pipeline(**keys)
+    monkeypatch.setenv("GIT_URL", git_server.url)
+    monkeypatch.setenv("GIT_TOKEN", TOKEN)
+    request = read_submission(**keys)
+    assert request.arguments["train_epochs"] == 2, "the settings are those of the commit"
     assert after in request.arguments.values()
     (spec, *_) = yaml.safe_load_all(request.package(tmp_path, registry).read_text(encoding="utf-8"))
     assert spec["pipelineInfo"]["name"] == "retraining"

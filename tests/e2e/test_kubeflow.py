@@ -1,5 +1,6 @@
 """The whole pipeline by Kubeflow's subprocess runner: the same definition that a cluster runs."""
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from pipelines.request import read_pipeline
 from tests.conftest import free_endpoint
 from tests.e2e.test_dvc import CHAIN, TINY
+from tests.gitops.server import FILE, TOKEN, serve
 from yolocore.records import Record, load_record
 
 
@@ -64,6 +66,34 @@ def test_the_pipeline_runs_and_shows_figures_and_pictures(project, triton_home):
 
 
 @pytest.mark.slow
+def test_retraining_ends_early_when_there_is_nothing_new(project, triton_home, monkeypatch):
+    """Three times: the first deploys; the second finds the same training in the object store, and stops; a setting
+    that has changed goes all the way, to the commit that tells production."""
+    monkeypatch.setenv("YOLO_STORE", str(project.folder / "store"))
+    monkeypatch.setenv("GIT_TOKEN", TOKEN)
+    keys = [f"{section}_{name}={value}" for section, settings in TINY.items() for name, value in settings.items()]
+    keys += [f"deploy_port={free_endpoint().port}", "gate_min_map_gain=-1"]
+    with contextlib.contextmanager(serve)(project.folder / "git") as git:
+        keys += [f"promotion_url={git.url}", f"promotion_file={FILE}", "retraining_commit=abc"]
+        first = pipeline(project, "retraining", *keys)
+        assert set(first) == set(CHAIN)
+        assert first["deploy"].served_digest in git.show(FILE)
+
+        before = git.head()
+        second = pipeline(project, "retraining", *keys, root="again")
+        assert set(second) == {"ingest", "train"}
+        assert second["train"] == first["train"], "with the very times of the first: it was not trained again"
+        assert git.head() == before
+        (concluded,) = (project.folder / "again").rglob("conclude/record")
+        assert json.loads(concluded.read_text())["state"] == "SUCCEEDED"
+        assert json.loads(concluded.read_text())["commit"] == "abc"
+
+        third = pipeline(project, "retraining", *keys, "train_seed=1", root="changed")
+        assert set(third) == set(CHAIN)
+        assert third["deploy"].served_digest in git.show(FILE)
+
+
+@pytest.mark.slow
 def test_a_run_that_fails_has_its_record_too(project):
     words = ["pipeline=evaluation", "evaluation_source=demo", "evaluation_model=none", "ingest_demo_images=32"]
     said = project.call(sys.executable, "-m", "pipelines.run_local", *words, code=1)
@@ -86,8 +116,9 @@ def test_the_pipeline_runs_in_its_images(project, triton_home):
     assert set(records) == set(CHAIN)
 
 
-def pipeline(project, name: str, *words: str) -> dict[str, Record]:
-    """Run a pipeline; its records by mode."""
-    project.call(sys.executable, "-m", "pipelines.run_local", f"pipeline={name}", f"root=runs/{name}", *words)
-    records = [load_record(path.parent) for path in (project.folder / "runs" / name).rglob("record.json")]
+def pipeline(project, name: str, *words: str, root: str = "") -> dict[str, Record]:
+    """Run a pipeline; its records by mode. root: folder of its own for a pipeline that runs several times."""
+    root = root or f"runs/{name}"
+    project.call(sys.executable, "-m", "pipelines.run_local", f"pipeline={name}", f"root={root}", *words)
+    records = [load_record(path.parent) for path in (project.folder / root).rglob("record.json")]
     return {record.step: record for record in records}

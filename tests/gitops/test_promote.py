@@ -12,7 +12,8 @@ import pytest
 from tests.gitops.server import ENV, FILE, READER, TOKEN, GitServer, git
 from yolocore.errors import ServiceError, UsageError, YoloError
 from yolocore.gitops.__main__ import main
-from yolocore.gitops.promote import Bot, promote
+from yolocore.gitops.promote import promote
+from yolocore.gitops.remote import Bot
 
 ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")
 BOT = Bot("Promotion", "bot@example.com", "bot", TOKEN)
@@ -155,7 +156,7 @@ def test_wrong_keys(git_server: GitServer, keys, kind, reason) -> None:
 
 
 def test_a_server_that_falls_silent_is_given_up(git_server: GitServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolocore.gitops.promote._TIMEOUT", 1)
+    monkeypatch.setattr("yolocore.gitops.remote._TIMEOUT", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.git"
         with pytest.raises(ServiceError, match=r"a\.git: cannot be reached .*timed out"):

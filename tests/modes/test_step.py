@@ -233,6 +233,18 @@ def test_what_is_here_is_not_fetched(store, tmp_path):
         assert (step.work / "state").read_text() == "further"
 
 
+def test_what_another_machine_has_finished_is_not_done_again(store, tmp_path):
+    with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "there" / "out", resumable=True) as step:
+        (step.work / "found.txt").write_text("two birds")
+        made = step.publish(metrics={}, artifacts={"found": "found.txt"}, frames=1, objects={"bird": 2})
+    for config, record in ((PredictConfig(conf=0.9), None), (CONFIG, made)):
+        notes = Notes()
+        with Step(PredictRecord, config, INPUTS, tmp_path / "out", resumable=True, listener=notes) as step:
+            assert step.finished == record
+    assert (tmp_path / "out" / "found.txt").read_text() == "two birds"
+    assert notes.lines[0].startswith(f"was finished elsewhere: {store.place}")
+
+
 def test_a_published_step_is_forgotten(store, tmp_path):
     ends(tmp_path / "out", PreemptedError("SIGTERM"))
     with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True) as step:
@@ -272,7 +284,7 @@ def test_a_store_that_fails_hides_no_error_and_spoils_no_result(unreachable, tmp
     with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True, listener=notes) as step:
         record = step.publish(metrics={}, artifacts={}, frames=1, objects={})
     assert load_record(tmp_path / "out") == record
-    assert notes.lines[-1].startswith("the work that was kept stays in the store: YOLO_STORE=s3://bucket")
+    assert notes.lines[-1].startswith("the object store does not have the result: YOLO_STORE=s3://bucket")
 
 
 def test_nothing_begins_anew_because_the_store_is_unreachable(unreachable, tmp_path):

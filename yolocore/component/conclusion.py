@@ -16,17 +16,21 @@ SHOWN = ("map50_95", "map50", "top1", "map50_95_drop", "delta")  # a step's own 
 
 
 class PipelineRecord(BaseModel):
-    """pipeline: identity of the run. state: SUCCEEDED, FAILED or CANCELLED, as Kubeflow says. error: its text."""
+    """pipeline: identity of the run. state: SUCCEEDED, FAILED or CANCELLED, as Kubeflow says. error: its text.
+
+    commit: what it was started for; empty: nothing of the kind.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pipeline: str
     state: str
     error: str
+    commit: str
     steps: tuple[TrackedStep, ...]
 
 
-def conclude(*, state: str, error: str, record: Any, report: Any) -> None:
+def conclude(*, state: str, error: str, commit: str, record: Any, report: Any) -> None:
     """Write the run's record as JSON to `record.path` and as a page in Markdown to `report.path`; end it in MLflow.
 
     A failure ends the process with one line and the error's exit code.
@@ -35,7 +39,7 @@ def conclude(*, state: str, error: str, record: Any, report: Any) -> None:
     def act() -> None:
         pipeline = os.environ.get("YOLO_PIPELINE", "")
         steps = close(pipeline, state == "SUCCEEDED") if pipeline else ()
-        concluded = PipelineRecord(pipeline=pipeline, state=state, error=error, steps=steps)
+        concluded = PipelineRecord(pipeline=pipeline, state=state, error=error, commit=commit, steps=steps)
         Path(record.path).write_text(concluded.model_dump_json(indent=2) + "\n", encoding="utf-8")
         Path(report.path).write_text(_page(concluded), encoding="utf-8")
         record.metadata.update(state=state, steps=len(steps))

@@ -2,14 +2,17 @@
 
 A step's artifacts go to the store together with their record, and out of the folder that the pipeline keeps. There
 `stored.json` stands for them, beside the record, the pictures and the tables, which are for people. The step that
-takes such a folder fetches them from the store, once for each digest on each machine.
+takes such a folder fetches them from the store, once for each digest on each machine. What runs where there is no such
+folder is given a name for it: its digest, and behind it the path in what has that digest.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +26,8 @@ from yolocore.store import ObjectStore, exclusive, storage_errors, write_atomic
 
 STORED = "stored.json"
 
+_NAME = re.compile("(sha256:[0-9a-f]{64})(?:/(.+))?")
+
 S = TypeVar("S", bound=Section)
 
 
@@ -34,6 +39,17 @@ class Stored(BaseModel):
     digest: str
     bytes: int
     uri: str
+
+    @classmethod
+    def find(cls, folder: Path) -> Stored | None:
+        """What stands for a folder's artifacts; None where they lie in it. Raises DataError for a damaged one."""
+        path = folder / STORED
+        if not _is_file(path):
+            return None
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise DataError(f"{path}: is damaged ({error.errors()[0]['msg']}); run the step again") from None
 
 
 def hand_over(store: ObjectStore, folder: Path, record: Record, listener: Listener) -> Stored | None:
@@ -54,36 +70,71 @@ def hand_over(store: ObjectStore, folder: Path, record: Record, listener: Listen
 
 
 def brought_here(store: ObjectStore | None, inputs: S, listener: Listener) -> S:
-    """A mode's inputs; those that a step has handed over, or lie in what one has, as paths below the local cache.
+    """A mode's inputs; those that a step has handed over, lie in what one has, or are names, as paths below the cache.
 
     Raises UsageError for such an input where no store is configured, DataError for a damaged one, and the store's
     errors.
     """
-    return inputs.model_copy(
-        update={name: _brought_here(store, value, listener) for name, value in inputs if isinstance(value, str)}
-    )
+    return _each(inputs, lambda value: _brought_here(store, value, listener))
+
+
+def sent(store: ObjectStore, inputs: S, listener: Listener) -> S:
+    """A mode's inputs with names in place of paths, for another machine; what lies here alone goes to the store.
+
+    Raises DataError for a damaged one, and the store's errors.
+    """
+    return _each(inputs, lambda value: _sent(store, value, listener))
+
+
+def _each(inputs: S, change: Callable[[str], str]) -> S:
+    return inputs.model_copy(update={name: change(value) for name, value in inputs if isinstance(value, str)})
 
 
 def _brought_here(store: ObjectStore | None, value: str, listener: Listener) -> str:
+    if name := _NAME.fullmatch(value):
+        if store is None:
+            raise UsageError(f"{value}: names what lies in an object store; set YOLO_STORE to that store")
+        return str(_fetched(store, name[1], listener) / (name[2] or ""))
     path = Path(value)
-    folder = next((top for top in (path, *path.parents) if top.name and _is_file(top / STORED)), None)
-    if folder is None:
+    folder, stored = _handed_over(path)
+    if stored is None:
         return value
-    try:
-        stored = Stored.model_validate_json((folder / STORED).read_bytes())
-    except ValidationError as error:
-        raise DataError(f"{folder / STORED}: is damaged ({error.errors()[0]['msg']}); run the step again") from None
     if store is None:
         raise UsageError(f"{folder}: its files lie in {stored.uri}; set YOLO_STORE to that store")
+    fetched = _fetched(store, stored.digest, listener) / path.relative_to(folder)
+    return str(fetched) if fetched.exists() else value  # a picture or a table has stayed where it was
+
+
+def _sent(store: ObjectStore, value: str, listener: Listener) -> str:
+    path = Path(value)
+    folder, stored = _handed_over(path)
+    if stored and path == folder:
+        return stored.digest
+    if _is_file(path):
+        return f"{store.push(path.parent, [path.name], listener)}/{path.name}"
+    if stored:
+        return f"{stored.digest}/{path.relative_to(folder).as_posix()}"
+    return store.push(path, listener=listener) if _is_folder(path) else value
+
+
+def _handed_over(path: Path) -> tuple[Path, Stored | None]:
+    """The folder that a path is or lies in whose artifacts were handed over, and what stands for them."""
+    for folder in (path, *path.parents):
+        if folder.name and (stored := Stored.find(folder)):
+            return folder, stored
+    return path, None
+
+
+def _fetched(store: ObjectStore, digest: str, listener: Listener) -> Path:
+    """The folder of this digest below the cache. Several processes of one machine fetch it once."""
     cache = _cache()
-    local = cache / stored.digest.removeprefix("sha256:")
+    local = cache / digest.removeprefix("sha256:")
     with storage_errors(cache, f"YOLO_CACHE={cache}"):
         cache.mkdir(parents=True, exist_ok=True)
         with exclusive(local, wait=True):
             if not local.is_dir():
-                store.pull(stored.digest, local, listener)
-    fetched = local / path.relative_to(folder)
-    return str(fetched) if fetched.exists() else value  # a picture or a table has stayed where it was
+                store.pull(digest, local, listener)
+    return local
 
 
 def _cache() -> Path:
@@ -92,7 +143,15 @@ def _cache() -> Path:
 
 
 def _is_file(path: Path) -> bool:
+    return _is(path, Path.is_file)
+
+
+def _is_folder(path: Path) -> bool:
+    return _is(path, Path.is_dir)
+
+
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
     try:
-        return path.is_file()
+        return kind(path)
     except OSError:  # a text that is no path at all, as a long list of names
         return False

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from yolocore.gitops.promote import Bot
 from yolocore.gitops.promote import promote as commit
+from yolocore.gitops.remote import Bot
 from yolocore.records import DeployRecord
 from yolocore.views.ending import exit_code
 from yolocore.views.live import live

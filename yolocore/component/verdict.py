@@ -22,21 +22,35 @@ def judged(name: str, result: str, work: Callable[[ObjectStore | None], None]) -
 
     name: of the command, for messages. result: URI of what the task makes.
     """
-    pointer = f"verdicts/{bytes_digest(result.encode()).removeprefix('sha256:')}"
     store: ObjectStore | None = None
-    verdict: str | None = None
+    before: Ending | None = None
 
     def act() -> None:
-        nonlocal store, verdict
+        nonlocal store, before
         store = configured()
-        verdict = store.get(pointer) if store else None
-        if not verdict:
+        before = verdict(store, result) if store else None
+        if not before:
             work(store)
 
     ended = ending(name, act)
-    if verdict:
-        return Ending(**json.loads(verdict))
+    if before:
+        return before
     if store and ended.final:
         with contextlib.suppress(YoloError):  # the next attempt will fail by itself
-            store.put(pointer, json.dumps(asdict(ended)))
+            store.put(_pointer(result), json.dumps(asdict(ended)))
     return ended
+
+
+def verdict(store: ObjectStore, result: str) -> Ending | None:
+    """How the attempts at a result have ended for good; None where another one may do."""
+    said = store.get(_pointer(result))
+    return Ending(**json.loads(said)) if said else None
+
+
+def overturn(store: ObjectStore, result: str) -> None:
+    """Let a result be attempted again."""
+    store.delete(_pointer(result))
+
+
+def _pointer(result: str) -> str:
+    return f"verdicts/{bytes_digest(result.encode()).removeprefix('sha256:')}"

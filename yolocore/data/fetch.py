@@ -1,4 +1,5 @@
-"""Bringing a source to this machine: folder, archive, or URI (http, https, s3), and its identity beforehand.
+"""Bringing a source to this machine: folder, archive, URI (http, https, s3) or a digest of the object store, and its
+identity beforehand.
 
 `identity` reads no more than it must: a local source's bytes, a remote one's tags. `fetched` gives a
 folder (or dataset.yaml), downloading and unpacking below a work folder where that is needed.
@@ -18,9 +19,9 @@ from urllib.parse import urlsplit
 
 from yolocore.data import download
 from yolocore.data.sources import open_source
-from yolocore.errors import DataError
+from yolocore.errors import DataError, UsageError
 from yolocore.progress import SILENT, Listener
-from yolocore.store import file_digest, json_digest, tree_digest
+from yolocore.store import ObjectStore, configured, file_digest, json_digest, tree_digest
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _DESCRIPTIONS = (".yaml", ".yml")
@@ -31,6 +32,8 @@ def identity(source: str) -> str:
 
     Raises DataError (not there), ServiceError (server unreachable) or StorageError (no such bucket).
     """
+    if _is_digest(source):
+        return source
     scheme = _scheme(source)
     if scheme == "s3":
         return download.bucket_identity(source)
@@ -54,7 +57,10 @@ def fetched(source: str, work: Path, listener: Listener = SILENT) -> Iterator[Pa
     scheme = _scheme(source)
     folder = work / "source"
     try:
-        if not scheme:
+        if _is_digest(source):
+            path = folder / "stored"
+            _store(source).pull(source, path, listener)
+        elif not scheme:
             path = _local(source)
         elif scheme == "s3":
             path = download.download_bucket(source, folder / "bucket", listener)
@@ -69,6 +75,17 @@ def fetched(source: str, work: Path, listener: Listener = SILENT) -> Iterator[Pa
         yield path
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_digest(source: str) -> bool:
+    return source.startswith("sha256:")
+
+
+def _store(source: str) -> ObjectStore:
+    store = configured()
+    if store is None:
+        raise UsageError(f"source={source}: is a digest, and YOLO_STORE names no object store that would have it")
+    return store
 
 
 def _scheme(source: str) -> str:

@@ -43,7 +43,8 @@ def _run(command: str, words: Sequence[str]) -> None:
 
 
 def _promote(url: str, file: str, digest: str, branch: str) -> None:
-    from yolocore.gitops.promote import Bot, promote
+    from yolocore.gitops.promote import promote
+    from yolocore.gitops.remote import Bot
 
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it tells of each try; the last one is what matters
     with live() as listener:

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import re
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from yolocore.errors import ServiceError, UsageError
+from yolocore.gitops.remote import Bot, connect, errors, shown
 from yolocore.progress import SILENT, Listener
 from yolocore.store import short
 
@@ -35,32 +33,7 @@ if TYPE_CHECKING:
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LINE = re.compile(r"^digest=(.*)$", re.MULTILINE)
 _WAIT = 10.0  # seconds at most between two tries
-_TIMEOUT = 20  # seconds that the server may be silent
-
-
-@dataclass(frozen=True)
-class Bot:
-    """In whose name a promotion is committed, and what it shows the server."""
-
-    name: str
-    email: str
-    user: str = ""
-    token: str = ""
-
-    @classmethod
-    def of_environment(cls) -> Bot:
-        """GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL; GIT_TOKEN, and GIT_USER where the server asks for one."""
-        token = os.environ.get("GIT_TOKEN", "")
-        return cls(
-            name=os.environ.get("GIT_AUTHOR_NAME") or "yolocore",
-            email=os.environ.get("GIT_AUTHOR_EMAIL") or "yolocore@localhost",
-            user=os.environ.get("GIT_USER") or ("x-access-token" if token else ""),
-            token=token,
-        )
-
-    @property
-    def signature(self) -> bytes:
-        return f"{self.name} <{self.email}>".encode()
+AGAIN = "again and again; promote once more when it is calmer"  # what is said after the last try
 
 
 @dataclass(frozen=True)
@@ -97,8 +70,6 @@ def promote(
     """
     if not _DIGEST.fullmatch(digest):
         raise UsageError(f"digest={digest}: is no digest; give sha256: and 64 hexadecimal digits")
-    if urlsplit(url).scheme in ("ssh", "git+ssh") or re.match(r"[^/]+@[^/]+:", url):
-        raise UsageError(f"url={url}: SSH needs a program that containers lack; give an https:// URL, and GIT_TOKEN")
     attempts = Retrying(
         retry=retry_if_exception_type(_MovedError),
         stop=stop_after_attempt(tries),
@@ -115,14 +86,8 @@ def promote(
 
 
 def _try(url: str, branch: str, file: str, digest: str, bot: Bot) -> Promotion:
-    from dulwich.client import get_transport_and_path
-    from dulwich.config import ConfigDict
-
-    settings = ConfigDict()
-    settings.set((b"http",), b"timeout", str(_TIMEOUT))
-    user, token = bot.user or None, bot.token or None
-    with tempfile.TemporaryDirectory(prefix="yolo-promote-") as folder, _errors(url, bot):
-        client, path = get_transport_and_path(url, config=settings, username=user, password=token, quiet=True)
+    with tempfile.TemporaryDirectory(prefix="yolo-promote-") as folder, errors(url, bot):
+        client, path = connect(url, bot)
         with contextlib.closing(_fetch(client, path, url, branch, Path(folder))) as repo:
             head = repo.head()
             previous = _write(Path(folder), file, digest, branch)
@@ -141,7 +106,7 @@ def _fetch(client: GitClient, path: str, url: str, branch: str, folder: Path) ->
     """The branch's newest commit, checked out."""
     refs = client.get_refs(path.encode()).refs
     if f"refs/heads/{branch}".encode() not in refs:
-        raise UsageError(f"{_shown(url)}: has no branch {branch}; correct branch=")
+        raise UsageError(f"{shown(url)}: has no branch {branch}; correct branch=")
     return client.clone(path, str(folder), mkdir=False, branch=branch, depth=1)
 
 
@@ -171,7 +136,7 @@ def _push(client: GitClient, path: str, repo: Repo, branch: str, head: bytes, ma
 
     def update(refs: dict[Ref, ObjectID]) -> dict[Ref, ObjectID]:
         if refs.get(name) != head:
-            raise _MovedError(f"{branch} has moved")
+            raise _MovedError(f"{branch} has moved, {AGAIN}")
         return {name: made}
 
     # What lies before the one commit that was fetched, the server has.
@@ -181,52 +146,5 @@ def _push(client: GitClient, path: str, repo: Repo, branch: str, head: bytes, ma
     if refused:
         # Between its answer and our push the server saw another one; anything else is a rule of its own.
         if re.search(r"fetch first|non-fast-forward|failed to update|cannot lock|stale", refused):
-            raise _MovedError(f"{branch} has moved ({refused})")
+            raise _MovedError(f"{branch} has moved ({refused}), {AGAIN}")
         raise ServiceError(f"the server refuses a push to {branch} ({refused}); let the bot push there")
-
-
-@contextlib.contextmanager
-def _errors(url: str, bot: Bot) -> Iterator[None]:
-    """Say in our own errors what the server or the network did."""
-    from dulwich.client import HTTPUnauthorized
-    from dulwich.errors import GitProtocolError, HangupException, NotGitRepository
-    from urllib3.exceptions import HTTPError
-
-    where = _shown(url)
-    try:
-        yield
-    except _MovedError as error:
-        raise _MovedError(f"{where}: {error}, again and again; promote once more when it is calmer") from None
-    except ServiceError as error:
-        raise ServiceError(f"{where}: {error}") from None
-    except HTTPUnauthorized:
-        raise _unauthorised(where, bot) from None
-    except NotGitRepository:
-        raise ServiceError(f"{where}: is no repository, or hidden from this token; correct url= or GIT_TOKEN") from None
-    except HangupException as error:
-        raise ServiceError(f"{where}: hung up ({_line(error)}); see whether it may be pushed to") from None
-    except (GitProtocolError, HTTPError, OSError) as error:
-        if "403" in str(error):
-            raise _unauthorised(where, bot) from None
-        reason = getattr(error, "reason", None) or error
-        raise ServiceError(
-            f"{where}: cannot be reached or refuses ({_line(reason)}); correct url=, or try later"
-        ) from None
-
-
-def _unauthorised(where: str, bot: Bot) -> ServiceError:
-    remedy = "is expired, or may not write there: make a new one" if bot.token else "is missing: set it"
-    return ServiceError(f"{where}: asks for another identity; GIT_TOKEN {remedy}")
-
-
-def _shown(url: str) -> str:
-    """The URL without a password in it."""
-    return re.sub(r"//[^/@]*@", "//", url)
-
-
-def _line(error: BaseException) -> str:
-    """What the error at the bottom says, without the connection's name before it."""
-    while (inner := getattr(error, "reason", None) or error.__cause__) is not None:
-        error = inner
-    text = " ".join(str(error).split())
-    return re.sub(r"^\S*\(.*?\): ", "", text)[:200] or type(error).__name__

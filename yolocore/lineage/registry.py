@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
-DIGEST = "digest"  # tag of a version
+DIGEST, CHECKPOINT = "digest", "checkpoint"  # tags of a version: of what it serves, of what that was exported from
 
 
 def registry() -> MlflowClient:
@@ -53,6 +53,14 @@ def version_of(client: MlflowClient, name: str, digest: str) -> str | None:
     with refusals():
         found = client.search_model_versions(f"name='{name}'")
         return max((str(v.version) for v in found if v.tags.get(DIGEST) == digest), key=int, default=None)
+
+
+def champion(client: MlflowClient, name: str) -> dict[str, str]:
+    """Tags of the champion: digests of what it serves and of what it was made from. Empty where there is none."""
+    with refusals():
+        registered = client.search_registered_models(f"name='{name}'")
+        version = registered[0].aliases.get(CHAMPION) if registered else None
+        return dict(client.get_model_version(name, str(version)).tags) if version else {}
 
 
 def aliases(client: MlflowClient, name: str) -> dict[str, str]:

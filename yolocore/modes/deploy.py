@@ -95,7 +95,7 @@ def deploy(config: DeployConfig, inputs: DeployInputs, out: Path, listener: List
             entry = entry_name(name, digest)
             if live is None or digest not in (live.digest, live.previous):
                 undo(lambda: models.remove_entry(repository, name, digest))
-            version = _register(client, name, digest, digests)
+            version = _register(client, name, digest, {**digests, registry.CHECKPOINT: exported.checkpoint})
             undo(lambda: registry.withdraw(client, name, version))
             registry.nominate(client, name, version)
 

@@ -43,7 +43,9 @@ ModelName = Annotated[str, AfterValidator(_made_model)]
 
 
 class IngestInputs(Section):
-    source: str = _required("folder, archive or URI (http, https, s3) of images and labels, or demo, demo-classify")
+    source: str = _required(
+        "images and labels: folder, archive, URI (http, https, s3), digest of the object store, demo or demo-classify"
+    )
 
 
 class TrainInputs(Section):

@@ -10,7 +10,8 @@ A step whose record already lies at `out` under the same key does nothing. Other
 hidden folder beside `out`, named by its key, and renames that folder to `out` at the end. A step that
 fails leaves `out` as it was; a resumable one keeps its work folder, and the next call with the same
 key finds in it what the last one had saved. Where an object store is configured, it is kept there too,
-unless the step failed by what no other attempt can mend, and the next call finds it on any machine.
+unless the step failed by what no other attempt can mend, and the next call finds it on any machine; and
+so it finds the result of a resumable step, which is long, once it is finished.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ class Step(Generic[R]):
         }
         self.key = json_digest(self._identity)
         self._pointer = f"partial/{self.key.removeprefix('sha256:')}"
+        self._finished_pointer = f"finished/{self.key.removeprefix('sha256:')}"
         self.work = self._out.with_name(f".{self._out.name}.{short(self.key)}.partial")
         self._refused = self._out.with_name(f"{self._out.name}.refused")
         self.finished = None
@@ -100,7 +102,7 @@ class Step(Generic[R]):
         self._exit.enter_context(exclusive(self._out))
         try:
             recover(self._out)
-            self.finished = self._find_finished()
+            self.finished = self._find_finished() or self._fetch_finished()
             if self.finished is None:
                 self._prepare()
                 self._started = time.perf_counter()
@@ -162,13 +164,31 @@ class Step(Generic[R]):
         except Exception as error:
             self._listener.note(f"the work so far stays on this machine alone: {error}")
 
-    def _forget(self) -> None:
-        """What was kept of the work is of no more use; that it can't be removed takes nothing from the result."""
+    def _remember(self) -> None:
+        """Keep the result in the object store, in place of the work. A failure takes nothing from the result."""
         try:
             if store := configured():
+                store.put(self._finished_pointer, store.push(self._out, listener=self._listener))
                 store.delete(self._pointer)
         except YoloError as error:
-            self._listener.note(f"the work that was kept stays in the store: {error}")
+            self._listener.note(f"the object store does not have the result: {error}")
+
+    def _fetch_finished(self) -> R | None:
+        """The record of the step if another machine has finished it, with its result brought here.
+
+        Where a former call has begun here, nobody else is asked.
+        """
+        store = configured() if self._resumable and not (self.work / IDENTITY).exists() else None
+        digest = store and store.get(self._finished_pointer)
+        if not (store and digest):
+            return None
+        try:
+            store.pull(digest, self._out, self._listener)
+        except DataError as error:
+            self._listener.note(f"{error}; what was finished is made anew")
+            return None
+        self._listener.note(f"was finished elsewhere: {store.uri(digest)}")
+        return self._find_finished()
 
     def _why_not(self) -> str:
         """Why there is nothing to go on with: what the step that was begun has otherwise than this one."""
@@ -225,7 +245,7 @@ class Step(Generic[R]):
         replace_folder(self.work, self._out)
         self._published = True
         if self._resumable:
-            self._forget()
+            self._remember()
         for stale in (*self._partial(), self._refused):
             shutil.rmtree(stale, ignore_errors=True)
         return record

@@ -15,8 +15,10 @@ NETWORK, SERVING = "model.onnx", "serving.onnx"
 
 @dataclass(frozen=True)
 class Exported:
-    """network, serving: the files. conf, iou, max_det: what is built into the served model."""
+    """checkpoint: digest of what was exported. network, serving: the files. conf, iou, max_det: what is built into the
+    served model."""
 
+    checkpoint: str
     network: Path
     serving: Path
     conf: float
@@ -36,7 +38,7 @@ class Exported:
             if not (folder / file).is_file():
                 raise ModelError(f"{given_as}={folder}: holds no {file}; run yolo export again")
         limits = {key: record.config[key] for key in ("conf", "iou", "max_det")}
-        return cls(folder / NETWORK, folder / SERVING, **limits)
+        return cls(record.inputs["model"], folder / NETWORK, folder / SERVING, **limits)
 
     def info(self, meta: ModelMeta) -> ServingInfo:
         """meta: what the files say of the model."""

@@ -131,6 +131,14 @@ class ObjectStore:
         finally:
             shutil.rmtree(prepared, ignore_errors=True)
 
+    def holds(self, digest: str) -> bool:
+        """Whether the folder of this digest is here with all that is in it."""
+        try:
+            objects = {_object(of) for of in self._index(digest).values()}
+        except DataError:
+            return False
+        return all(_in_threads(self._backend.has, objects))
+
     def put(self, name: str, text: str) -> None:
         """Let a pointer say this, whatever it said before."""
         self._backend.write(f"pointers/{name}", text.encode())

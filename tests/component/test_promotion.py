@@ -1,0 +1,50 @@
+"""The task that promotes, against a real git server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.gitops.server import FILE, TOKEN, serve
+from yolocore.component.promotion import promote
+from yolocore.records import DeployRecord
+
+git_server = pytest.fixture(serve, name="git_server")
+DIGEST = "sha256:" + "d" * 64
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> dict[str, SimpleNamespace]:
+    common = {"key": "", "program": "", "config": {}, "inputs": {}, "views": (), "metrics": {}, "versions": {}}
+    folder = tmp_path / "deployment"
+    folder.mkdir()
+    record = DeployRecord(
+        step="deploy", artifacts={}, timings={}, model_name="detector", served_digest=DIGEST, **common
+    )
+    (folder / "record.json").write_text(record.to_json())
+    return {
+        "deployment": SimpleNamespace(path=str(folder)),
+        "promotion": SimpleNamespace(path=str(tmp_path / "promotion"), metadata={}),
+    }
+
+
+def test_what_was_deployed_is_what_production_is_told(git_server, artifacts, monkeypatch):
+    monkeypatch.setenv("GIT_TOKEN", TOKEN)
+    promote(**artifacts, url=git_server.url, file=FILE, branch="main")
+    assert f"digest={DIGEST}" in git_server.show(FILE)
+    promotion = artifacts["promotion"]
+    assert promotion.metadata == {"commit": git_server.head(), "digest": DIGEST, "previous": ""}
+    assert Path(promotion.path).read_text() == f"{git_server.head()}\n"
+
+
+def test_a_refusal_is_one_line_with_its_code(git_server, artifacts, monkeypatch, capsys):
+    monkeypatch.setenv("GIT_TOKEN", "wrong")
+    before = git_server.head()
+    with pytest.raises(SystemExit) as caught:
+        promote(**artifacts, url=git_server.url, file=FILE, branch="main")
+    assert caught.value.code == 5
+    assert "GIT_TOKEN is expired" in capsys.readouterr().err
+    assert git_server.head() == before
+    assert not Path(artifacts["promotion"].path).exists()
