@@ -114,6 +114,8 @@ def test_the_loop(cluster: Cluster, git_server: GitServer, tmp_path: Path, monke
         "registry": "registry.example.com/vision",
         "commit": after,
         "dataset": "",
+        "promotion_url": "",
+        "promotion_file": FILE,
     }
 
     # The run ends with a model that is better: verified, pushed into the store, promoted.

@@ -86,10 +86,10 @@ def test_a_message_that_names_a_path_is_no_change_of_it(sensor, work) -> None:
 
 
 PUTS = [
-    pytest.param(f"datasets/{DIGEST}.json", True, id="a dataset"),
-    pytest.param(f"datasets/{DIGEST[:-1]}.json", False, id="no digest"),
-    pytest.param(f"datasets/old/{DIGEST}.json", False, id="deeper"),
-    pytest.param("datasets/README.json", False, id="something else"),
+    pytest.param(f"store/datasets/{DIGEST}.json", True, id="a dataset"),
+    pytest.param(f"store/datasets/{DIGEST[:-1]}.json", False, id="no digest"),
+    pytest.param(f"store/datasets/old/{DIGEST}.json", False, id="deeper"),
+    pytest.param("store/datasets/README.json", False, id="something else"),
 ]
 
 

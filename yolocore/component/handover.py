@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from yolocore.config import Section
 from yolocore.errors import DataError, UsageError
+from yolocore.meta import architecture
 from yolocore.progress import Listener
 from yolocore.records import FILE_NAME, Record
 from yolocore.store import ObjectStore, exclusive, storage_errors, write_atomic
@@ -106,6 +107,8 @@ def _brought_here(store: ObjectStore | None, value: str, listener: Listener) -> 
 
 
 def _sent(store: ObjectStore, value: str, listener: Listener) -> str:
+    if not value or architecture(value):
+        return value
     path = Path(value)
     folder, stored = _handed_over(path)
     if stored and path == folder:

@@ -2,6 +2,7 @@
 
     objects/ab/abcd…    a file, or the index of a folder, under the sha256 of its bytes
     pointers/NAME       a few characters that may change: where something interrupted lies, how a task has ended
+    datasets/HEX.json   that there is a dataset of this digest: who watches the bucket hears of it
 
 A folder's index is the very JSON that `tree_digest` digests, {relative path: digest}: so the index's own digest names
 the folder here as it does everywhere else. It is written last; where it is, all that it names is there too. What is
@@ -138,6 +139,10 @@ class ObjectStore:
         except DataError:
             return False
         return all(_in_threads(self._backend.has, objects))
+
+    def announce(self, digest: str) -> None:
+        """Tell who watches the bucket that images and labels of this digest are complete."""
+        self._backend.write(f"datasets/{_hex(digest)}.json", canonical_json({"digest": digest}))
 
     def put(self, name: str, text: str) -> None:
         """Let a pointer say this, whatever it said before."""
