@@ -63,6 +63,10 @@ bench: install ## Measure the figures that the README states
 compile: install ## Regenerate what is generated: components, compiled pipelines
 	$(BIN)/python -m pipelines.generate
 
+.PHONY: package
+package: install ## Write the pipelines for upload and GitOps into packages/: make package REGISTRY=…
+	@$(BIN)/python -m pipelines.package registry=$(REGISTRY)
+
 # PIPELINE: a name of pipelines/. KEYS: parameters of its form, and other keys of the command: KEYS="train_epochs=3".
 PIPELINE ?= training
 

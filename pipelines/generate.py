@@ -1,4 +1,4 @@
-"""Write what is generated: the components from the config tree, and the compiled pipelines.
+"""Write what is generated: the components from the config tree, the compiled pipelines, and their resources.
 
     python -m pipelines.generate
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from pipelines import PIPELINES
 from pipelines.form import Parameter, parameters
+from pipelines.package import resources
 from yolocore.config import section_class
 from yolocore.modes.request import INPUTS
 
@@ -77,6 +78,8 @@ def main() -> None:
     importlib.invalidate_caches()
     for path, content in compiled().items():
         path.write_text(content, encoding="utf-8")
+    for path, content in followed().items():
+        path.write_text(content, encoding="utf-8")
 
 
 def components() -> dict[Path, str]:
@@ -101,6 +104,12 @@ def compiled() -> dict[Path, str]:
             compiler.Compiler().compile(pipeline, str(package))
             files[ROOT / "pipelines" / "compiled" / f"{name}.yaml"] = package.read_text(encoding="utf-8")
     return files
+
+
+def followed() -> dict[Path, str]:
+    """The compiled pipelines as resources that a cluster follows, with their content."""
+    folder = ROOT / "manifests" / "gitops" / "pipelines"
+    return {folder / f"{name}.yaml": resources(name, "") for name in PIPELINES}
 
 
 def component_source(mode: str) -> str:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from pipelines import PIPELINES
 from pipelines.form import Sections, arguments
+from pipelines.package import documents
 from yolocore.config import Section, Tree, load_tree
 from yolocore.errors import UsageError
 from yolocore.modes.request import nearest, validate
-
-COMPILED = Path(__file__).parent / "compiled"
 
 
 @dataclass(frozen=True)
@@ -30,26 +26,8 @@ class PipelineRequest:
 
     def images(self) -> set[str]:
         """Names and tags of the images that its steps run in."""
-        executors = self._documents()[0]["deploymentSpec"]["executors"].values()
+        executors = documents(self.name, "")[0]["deploymentSpec"]["executors"].values()
         return {executor["container"]["image"] for executor in executors if "container" in executor}
-
-    def package(self, folder: Path, registry: str) -> Path:
-        """Write its compiled form into a folder. registry: where its images were pushed to; empty: as they are called.
-
-        Kubeflow's cache goes by the names of images: their tags are versions, so another version is another name.
-        """
-        spec, *platforms = self._documents()
-        if registry:
-            for executor in spec["deploymentSpec"]["executors"].values():
-                if "container" in executor:  # an importer has none
-                    executor["container"]["image"] = f"{registry.rstrip('/')}/{executor['container']['image']}"
-        path = folder / f"{self.name}.yaml"
-        path.write_text(yaml.safe_dump_all([spec, *platforms], allow_unicode=True), encoding="utf-8")
-        return path
-
-    def _documents(self) -> list[dict[str, Any]]:
-        """The compiled pipeline, and what it says to platforms."""
-        return list(yaml.safe_load_all((COMPILED / f"{self.name}.yaml").read_text(encoding="utf-8")))
 
 
 def read_pipeline(

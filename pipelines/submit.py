@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.kubernetes import CLUSTER
+from pipelines.package import packaged
 from pipelines.request import PipelineRequest, read_pipeline
 from yolocore.errors import ServiceError, UsageError
 from yolocore.modes.request import read_keys
@@ -62,6 +63,8 @@ def submit(
         raise UsageError(f'cron={cron!r}: has six fields, seconds first, as in "0 0 2 * * *" (at two each night)')
     client = _connect()
     with _refusals(), tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / f"{request.name}.yaml"
+        package.write_text(packaged(request.name, registry), encoding="utf-8")
         within = {
             "experiment_id": client.create_experiment(experiment, namespace=namespace or None).experiment_id,
             "namespace": namespace or None,
@@ -70,7 +73,7 @@ def submit(
             "experiment_id": within["experiment_id"],
             "job_name": name or request.name,
             "params": request.arguments,
-            "pipeline_package_path": str(request.package(Path(folder), registry)),
+            "pipeline_package_path": str(package),
             "service_account": service_account or None,
         }
         if cron:

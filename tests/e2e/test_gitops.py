@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pipelines.package import packaged
 from pipelines.submit import read_submission
 from tests.gitops.server import FILE, TOKEN, GitServer, git, serve
 from tests.manifests import payloads
@@ -164,7 +165,7 @@ def test_the_run_that_is_submitted_is_a_compiled_one(
     request = read_submission(**keys)
     assert request.arguments["train_epochs"] == 2, "the settings are those of the commit"
     assert after in request.arguments.values()
-    (spec, *_) = yaml.safe_load_all(request.package(tmp_path, registry).read_text(encoding="utf-8"))
+    (spec, *_) = yaml.safe_load_all(packaged(request.name, registry))
     assert spec["pipelineInfo"]["name"] == "retraining"
     assert set(request.arguments) <= set(spec["root"]["inputDefinitions"]["parameters"])
     images = {e["container"]["image"] for e in spec["deploymentSpec"]["executors"].values() if "container" in e}
