@@ -13,6 +13,7 @@ from typing import Any
 from croniter import croniter
 
 import yolocore
+from pipelines.kubernetes import PLACES, SERVICES
 from tests.manifests.conftest import Document, containers, label, pod_specs
 
 Rule = Callable[[Sequence[Document]], Iterator[str]]
@@ -368,6 +369,18 @@ def configuration_exists(documents: Sequence[Document]) -> Iterator[str]:
         for reference in values(document, "configMapKeyRef"):
             if reference["key"] not in held.get(reference["name"], {}):
                 yield f"{label(document)}: {reference['name']} {reference['key']}"
+
+
+@rule
+def steps_are_told_what_all_are_told(documents: Sequence[Document]) -> Iterator[str]:
+    """Compiled pipelines name a map and its keys; where another part has such a key too, both say the same."""
+    maps = list(of_kind(documents, "ConfigMap"))
+    if any(claim["metadata"]["name"] == "serving" for claim in of_kind(documents, "PersistentVolumeClaim")):
+        told = next((each["data"] for each in maps if each["metadata"]["name"] == SERVICES), {})
+        for place in PLACES:
+            values_told = {each["data"][place] for each in maps if place in each.get("data", {})}
+            if place not in told or len(values_told) > 1:
+                yield f"{SERVICES}: {place}"
 
 
 @rule

@@ -152,6 +152,12 @@ BREAKS = [
         "overlays/gpu",
         put(TRITON, f"{POD}/initContainers/0/env/0/valueFrom/configMapKeyRef/key", "sha"),
     ),
+    ("steps are told what all are told", "candidate", drop("ConfigMap/yolocore-services", "data/AWS_ENDPOINT_URL")),
+    (
+        "steps are told what all are told",
+        "overlays/cpu",
+        put("ConfigMap/yolocore-services", "data/YOLO_STORE", "s3://another/store"),
+    ),
     ("variables in arguments are set", "overlays/gpu", put(TRITON, f"{POD}/initContainers/0/env/0/name", "SHA")),
     ("secrets are named and not told", "overlays/gpu", add(SECRET)),
     (
