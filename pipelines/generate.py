@@ -44,19 +44,20 @@ EXPORTED = Given("exported", "Model")
 class Wiring:
     """What a component leaves for others (name and artifact type), and which of its inputs others give.
 
-    image: the mode whose image it runs in; empty: it has one of its own.
+    image: the mode whose image it runs in; empty: it has one of its own. confusion: whether it counts confusions.
     """
 
     result: str
     type: str = "Artifact"
     given: dict[str, Given] = field(default_factory=dict)
     image: str = ""
+    confusion: bool = False
 
 
 WIRING = {
     "ingest": Wiring("dataset", "Dataset"),
     "train": Wiring("checkpoint", "Model", {"data": DATASET}),
-    "val": Wiring("evaluation", given={"model": MODEL, "data": DATASET}),
+    "val": Wiring("evaluation", given={"model": MODEL, "data": DATASET}, confusion=True),
     "predict": Wiring("predictions", given={"model": MODEL, "source": IMAGES}),
     "export": Wiring("exported", "Model", {"model": Given("checkpoint", "Model"), "data": DATASET}),
     # Its image has no PyTorch; that the checkpoint finds the same, export has proven.
@@ -123,6 +124,7 @@ def component_source(mode: str) -> str:
         f"{wiring.result}: dsl.Output[dsl.{wiring.type}]",
         "metrics: dsl.Output[dsl.Metrics]",
         "report: dsl.Output[dsl.HTML]",
+        *(["confusion: dsl.Output[dsl.ClassificationMetrics]"] if wiring.confusion else []),
         *(_declared(p) for p in free if p.default is not inspect.Parameter.empty),
     ]
     passed = [
@@ -130,6 +132,7 @@ def component_source(mode: str) -> str:
         f"result={wiring.result}",
         "metrics=metrics",
         "report=report",
+        *(["confusion=confusion"] if wiring.confusion else []),
         *(f"{key}={given.artifact}.path" for key, given in wiring.given.items()),
         *(f"{p.name}={p.name}" for p in free),
     ]

@@ -32,7 +32,10 @@ def main(words: Sequence[str]) -> int:
 
 
 def write(registry: str = "", out: str = "packages") -> None:
-    """registry: where the images were pushed to; empty: as they are called. out: folder. Raises UsageError, StorageError."""
+    """registry: where the images were pushed to; empty: as they are called. out: folder.
+
+    Raises UsageError for a place that is no folder, StorageError.
+    """
     folder = Path(out)
     if any(place.is_file() for place in (folder, *folder.parents)):
         raise UsageError(f"out={out}: is a file, or below one; give a folder")

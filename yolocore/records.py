@@ -18,6 +18,7 @@ from yolocore.meta import Task
 from yolocore.store import bytes_digest
 
 FILE_NAME = "record.json"
+CONFUSION = "confusion.json"  # beside a record of val: {"classes": […], "matrix": [[…]]}, a row for each true class
 
 
 class _Document(BaseModel):

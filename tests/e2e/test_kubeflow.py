@@ -37,6 +37,11 @@ def test_the_pipeline_runs_and_shows_figures_and_pictures(project, triton_home):
         assert shown.items() <= record.metrics.items()
         assert f"<h2>{mode}</h2>" in (run / mode / "report").read_text()
 
+    (counted,) = json.loads((run / "val/executor_output.json").read_text())["artifacts"]["confusion"]["artifacts"]
+    matrix = counted["metadata"]["confusionMatrix"]
+    assert [each["displayName"] for each in matrix["annotationSpecs"]][-1] == "nothing"
+    assert len(matrix["rows"]) == len(matrix["annotationSpecs"])
+
     concluded = json.loads((run / "conclude/record").read_text())
     assert concluded["state"] == "SUCCEEDED"
     assert sorted(step["mode"] for step in concluded["steps"]) == sorted(CHAIN)

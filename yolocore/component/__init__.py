@@ -7,6 +7,7 @@ not tried again (`verdict`).
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from typing import Any
@@ -16,13 +17,16 @@ from yolocore.component.outputs import leave
 from yolocore.component.verdict import judged
 from yolocore.modes import run
 from yolocore.modes.request import read_request
+from yolocore.records import CONFUSION
 from yolocore.store import ObjectStore
 from yolocore.views.ending import told
 from yolocore.views.live import live
 
 
-def perform(mode: str, *, result: Any, metrics: Any, report: Any, **keys: Any) -> None:
+def perform(mode: str, *, result: Any, metrics: Any, report: Any, confusion: Any = None, **keys: Any) -> None:
     """Run a mode with its keys and leave its folder at `result`, its figures in `metrics`, its page in `report`.
+
+    confusion: of a mode that measures classes, what its confusion matrix is logged to.
 
     A failure ends the process with one line and the error's exit code, as it does on the command line.
     """
@@ -35,6 +39,9 @@ def perform(mode: str, *, result: Any, metrics: Any, report: Any, **keys: Any) -
             if store:
                 hand_over(store, request.out, record, listener)
         leave(request.out, record, result=result, metrics=metrics, report=report)
+        if confusion is not None:
+            counted = json.loads((request.out / CONFUSION).read_bytes())
+            confusion.log_confusion_matrix(counted["classes"], counted["matrix"])
 
     code = told(judged(f"yolo {mode}", result.uri, work))
     if code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from yolocore.memory import reused_memory
 from yolocore.modes.inputs import ValInputs, model_digest
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
-from yolocore.records import ValRecord
+from yolocore.records import CONFUSION, ValRecord
 from yolocore.runtimes.detector import TRITON_SCHEMES, Detector, check_task, engine_versions, open_detector
 
 PREDICTIONS, PICTURES = "predictions.json", "predictions.jpg"
@@ -47,14 +48,21 @@ def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SI
             detector, split, dataset.names, config, step.work / PICTURES, listener, multi_label=not served
         )
         (step.work / PREDICTIONS).write_text(coco_results(found, split.names))
+        (step.work / CONFUSION).write_text(_confusion(metrics))
         return step.publish(
             metrics={"images": metrics.images, "objects": int(metrics.objects.sum()), **metrics.summary()},
             artifacts={"predictions": PREDICTIONS},
-            views=views,
+            views=[*views, CONFUSION],
             versions=engine_versions(inputs.model),
             timings={"images_per_second": len(split) / seconds, **detector.timings.milliseconds()},
             per_class=metrics.per_class(),
         )
+
+
+def _confusion(metrics: Metrics) -> str:
+    """Counts by true class (rows) and predicted one; the last of detection's is 'nothing'."""
+    others = ["nothing"] if len(metrics.confusion) > len(metrics.names) else []
+    return json.dumps({"classes": [*metrics.names, *others], "matrix": metrics.confusion.T.tolist()})
 
 
 class Examined(NamedTuple):
