@@ -9,7 +9,7 @@ from components.conclude import conclude
 from components.ingest.component import ingest
 from components.val.component import val
 from pipelines.form import Settings, form, of_tree
-from pipelines.kubernetes import CLUSTER, done_each_time, heavy, light, step
+from pipelines.kubernetes import CLUSTER, accelerated, done_each_time, heavy, light, step
 from yolocore.config import Section
 
 
@@ -40,4 +40,4 @@ def evaluation(settings: Settings) -> None:
 
         model = dsl.importer(artifact_uri=given["model"], artifact_class=dsl.Model)
         measured = val(model=model.output, dataset=dataset, **settings["val"])
-        step(heavy(measured))
+        step(accelerated(heavy(measured)))

@@ -10,15 +10,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import tempfile
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines import PIPELINES
+from pipelines import PIPELINES, package
 from pipelines.form import Parameter, parameters
-from pipelines.package import resources
 from yolocore.config import section_class
 from yolocore.modes.request import INPUTS
 
@@ -95,22 +93,13 @@ def components() -> dict[Path, str]:
 
 def compiled() -> dict[Path, str]:
     """Every compiled pipeline with its content."""
-    from kfp import compiler
-
-    files = {}
-    for name in PIPELINES:
-        pipeline = getattr(importlib.import_module(f"pipelines.{name}"), name)
-        with tempfile.TemporaryDirectory() as folder:
-            package = Path(folder) / "pipeline.yaml"
-            compiler.Compiler().compile(pipeline, str(package))
-            files[ROOT / "pipelines" / "compiled" / f"{name}.yaml"] = package.read_text(encoding="utf-8")
-    return files
+    return {ROOT / "pipelines" / "compiled" / f"{name}.yaml": package.compiled(name) for name in PIPELINES}
 
 
 def followed() -> dict[Path, str]:
     """The compiled pipelines as resources that a cluster follows, with their content."""
     folder = ROOT / "manifests" / "gitops" / "pipelines"
-    return {folder / f"{name}.yaml": resources(name, "") for name in PIPELINES}
+    return {folder / f"{name}.yaml": package.resources(name, "") for name in PIPELINES}
 
 
 def component_source(mode: str) -> str:

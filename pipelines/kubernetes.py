@@ -1,10 +1,17 @@
 """What tasks need from Kubernetes: one small function `task -> task` for each concern."""
 
+import os
+
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
 HOUR = 3600  # seconds
 TRIES = 3  # after the first
+
+# GPUs of each step that runs PyTorch, decided when a pipeline is compiled (make package GPUS=1). A step that asks for
+# one would wait for ever on a cluster without.
+GPUS = int(os.environ.get("PIPELINE_GPUS") or 0)
+GPU = "nvidia.com/gpu"
 
 # What the namespace of the runs may have of its own, under these names. Where they are missing, steps do without.
 SERVICES, S3, GIT = "yolocore-services", "s3", "git"
@@ -64,10 +71,19 @@ def heavy(task: PipelineTask) -> PipelineTask:
 
 def long(task: PipelineTask) -> PipelineTask:
     """Training: a heavy step of days. With several GPUs its processes hand each other gradients in shared memory."""
-    heavy(task)
+    accelerated(heavy(task))
     kubernetes.set_timeout(task, seconds=72 * HOUR)
     # A pod has 64 MiB of shared memory otherwise. What is used of it counts towards the step's memory.
     return kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit="4Gi")
+
+
+def accelerated(task: PipelineTask) -> PipelineTask:
+    """Ask for GPUs, if pipelines are compiled for them, and go where the nodes that have some let nobody else go."""
+    if GPUS:
+        task.set_accelerator_type(GPU).set_accelerator_limit(GPUS)
+        kubernetes.add_node_selector(task, f"{GPU}.present", "true")
+        kubernetes.add_toleration(task, key=GPU, operator="Exists", effect="NoSchedule")
+    return task
 
 
 def done_each_time(task: PipelineTask) -> PipelineTask:

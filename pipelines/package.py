@@ -1,14 +1,17 @@
 """Write the pipelines for people and clusters that have their images in a registry.
 
-    python -m pipelines.package registry=registry.example/team out=packages
+    PIPELINE_GPUS=1 python -m pipelines.package registry=registry.example/team out=packages
 
 leaves, for each pipeline, NAME.yaml to be uploaded in Kubeflow's UI, and resources/NAME.yaml, which a cluster whose
-Kubeflow keeps pipelines as resources follows from git (manifests/gitops/pipelines).
+Kubeflow keeps pipelines as resources follows from git (manifests/gitops/pipelines). PIPELINE_GPUS: how many the steps
+that run PyTorch ask for; none where it is not set.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import yaml
 
 import yolocore
 from pipelines import PIPELINES
+from pipelines.kubernetes import GPUS
 from yolocore.errors import UsageError
 from yolocore.modes.request import read_keys
 from yolocore.store import bytes_digest, short, storage_errors
@@ -47,12 +51,24 @@ def write(registry: str = "", out: str = "packages") -> None:
     print(f"{len(PIPELINES)} pipelines: {folder}")
 
 
+def compiled(name: str) -> str:
+    """The text that Kubeflow's compiler makes of a pipeline."""
+    from kfp import compiler
+
+    pipeline = getattr(importlib.import_module(f"pipelines.{name}"), name)
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "pipeline.yaml"
+        compiler.Compiler().compile(pipeline, str(package))
+        return package.read_text(encoding="utf-8")
+
+
 def documents(name: str, registry: str) -> list[dict[str, Any]]:
     """A compiled pipeline, and behind it what it says to platforms.
 
     Kubeflow's cache goes by the names of images: their tags are versions, so another version is another name.
     """
-    spec, *platforms = yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text(encoding="utf-8"))
+    text = compiled(name) if GPUS else (COMPILED / f"{name}.yaml").read_text(encoding="utf-8")
+    spec, *platforms = yaml.safe_load_all(text)
     if registry:
         for executor in spec["deploymentSpec"]["executors"].values():
             if "container" in executor:  # an importer has none

@@ -14,7 +14,7 @@ from components.promote import promote
 from components.track.component import track
 from components.val.component import val
 from pipelines.form import Settings
-from pipelines.kubernetes import done_each_time, heavy, light, promoting, step, with_repository
+from pipelines.kubernetes import accelerated, done_each_time, heavy, light, promoting, step, with_repository
 
 
 def proven_and_served(checkpoint: Any, dataset: Any, settings: Settings) -> None:
@@ -25,7 +25,7 @@ def proven_and_served(checkpoint: Any, dataset: Any, settings: Settings) -> None
     start = settings["pipeline"]
 
     measured = val(model=checkpoint, dataset=dataset, **settings["val"])
-    step(heavy(measured))
+    step(accelerated(heavy(measured)))
 
     written = export(checkpoint=checkpoint, dataset=dataset, **settings["export"])
     exported = step(heavy(written)).outputs["exported"]

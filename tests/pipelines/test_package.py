@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import yaml
 from google.protobuf import json_format
@@ -30,6 +34,25 @@ def test_every_pipeline_has_its_images_in_the_registry(tmp_path):
 def test_another_registry_is_another_version():
     names = [list(yaml.safe_load_all(resources("training", each)))[1]["metadata"]["name"] for each in ("", "a", "a/")]
     assert names[0] != names[1] == names[2]
+
+
+def test_with_gpus_those_steps_ask_for_them_that_run_pytorch(tmp_path):
+    """Decided when a pipeline is compiled, hence in a process of its own."""
+    words = [sys.executable, "-m", "pipelines.package", f"out={tmp_path}"]
+    subprocess.run(words, env={**os.environ, "PIPELINE_GPUS": "2"}, check=True)
+    spec, platform = yaml.safe_load_all((tmp_path / "training.yaml").read_text())
+    executors = spec["deploymentSpec"]["executors"]
+    places = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    asking = {
+        name for name, each in executors.items() if "accelerator" in each.get("container", {}).get("resources", {})
+    }
+    assert asking == {"exec-train", "exec-val"}
+    for name in asking:
+        accelerator = executors[name]["container"]["resources"]["accelerator"]
+        assert (accelerator["resourceType"], accelerator["resourceCount"]) == ("nvidia.com/gpu", "2")
+        (toleration,) = places[name]["tolerations"]
+        assert toleration["key"] == "nvidia.com/gpu"
+        assert places[name]["nodeSelector"]["labels"] == {"nvidia.com/gpu.present": "true"}
 
 
 @pytest.mark.parametrize(
