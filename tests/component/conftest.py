@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from kfp import dsl
 
-from yolocore.component import perform
+from tests.component.api_server import ApiServer, serving
+from yolocore.component import perform, trainjob
 
 
 class Task:
@@ -23,6 +24,9 @@ class Task:
 
     def perform(self, mode: str, **keys: object) -> None:
         perform(mode, result=self.result, metrics=self.metrics, report=self.report, **keys)
+
+    def train_together(self, **keys: object) -> None:
+        trainjob.train_together(result=self.result, metrics=self.metrics, report=self.report, **keys)
 
     def files(self) -> set[str]:
         """What lies in the result, relative to it."""
@@ -40,3 +44,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a machine keeps of what it has fetched; it goes with the machine."""
     monkeypatch.setenv("YOLO_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    """A cluster that KUBECONFIG leads to, looked at a hundred times a second."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr(trainjob, "POLL", 0.01)
+    with serving(tmp_path) as (server, config):
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        yield server

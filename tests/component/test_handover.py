@@ -1,11 +1,14 @@
 """Handing over: what leaves a step's folder comes back whole, once for each digest, or a line says why not."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.serve.finder import write_export
-from yolocore.component.handover import STORED, brought_here, hand_over
+from yolocore.component.handover import STORED, brought_here, hand_over, sent
 from yolocore.errors import DataError, StorageError, UsageError
-from yolocore.modes.inputs import DeployInputs, PredictInputs
+from yolocore.modes.inputs import DeployInputs, PredictInputs, TrainInputs
 from yolocore.progress import SILENT, Silent
 from yolocore.records import FILE_NAME, Artifact, ExportRecord
 from yolocore.store import ObjectStore, tree_digest
@@ -90,3 +93,51 @@ def test_a_cache_that_cannot_be_written(handed, monkeypatch):
     monkeypatch.setenv("YOLO_CACHE", "/sys/nothing")
     with pytest.raises(StorageError, match=r"/sys/nothing: .* or choose another YOLO_CACHE=/sys/nothing"):
         brought_here(store, DeployInputs(exported=str(folder), data="d"), SILENT)
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "reason"),
+    [
+        ("export", "{digest}", "a step's folder is named by what it has handed over"),
+        ("export/labels", "{digest}/labels", "and what lies in it by its place there"),
+        ("export/labels/a.txt", "{digest}/labels/a.txt", "however deep"),
+        ("export/picture.png", "sha256:[0-9a-f]{{64}}/picture.png", "what has stayed is stored now"),
+        ("mine.pt", "sha256:[0-9a-f]{{64}}/mine.pt", "and what no step has made"),
+        ("folder", "sha256:[0-9a-f]{{64}}", "be it a folder"),
+        ("yolo11n", "yolo11n", "an architecture, whatever bears its name here"),
+        ("nowhere", "nowhere", "that it is not there, the mode will say"),
+        ("", "", "nothing"),
+    ],
+)
+def test_what_is_sent_arrives_on_another_machine(handed, tmp_path, monkeypatch, value, name, reason):
+    store, _, stored = handed
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.pt").write_text("weights")
+    for folder in ("folder", "yolo11n"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.txt").write_text("a")
+    inputs = sent(store, TrainInputs(data=value), SILENT)
+    assert re.fullmatch(name.format(digest=stored.digest), inputs.data), reason
+    arrived = brought_here(store, inputs, SILENT).data
+    if inputs.data == value:
+        assert arrived == value
+    elif Path(value).exists() and value != "export":
+        assert arrived != value and tree_digest(Path(arrived)) == tree_digest(Path(value))
+    else:
+        assert Path(arrived).exists()
+
+
+def test_a_model_is_sent_by_the_folder_that_stands_for_it(handed):
+    store, folder, stored = handed
+    inputs = sent(store, TrainInputs(data="d", model=str(folder)), SILENT)
+    assert inputs.model == f"{stored.digest}/model.onnx"
+    assert Path(brought_here(store, inputs, SILENT).model).is_file()
+
+
+def test_a_name_needs_the_store_that_has_it(handed, tmp_path):
+    _, _, stored = handed
+    inputs = TrainInputs(data=stored.digest)
+    with pytest.raises(UsageError, match=f"{stored.digest}: names what lies in an object store; set YOLO_STORE"):
+        brought_here(None, inputs, SILENT)
+    with pytest.raises(DataError, match=f"has no object {stored.digest}"):
+        brought_here(ObjectStore(str(tmp_path / "other")), inputs, SILENT)

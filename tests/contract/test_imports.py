@@ -31,11 +31,24 @@ HOMES = {
     "mlflow": {"yolocore/lineage"},
     "optuna": {"yolocore/tune"},
     "kfp": {"components", "pipelines"},
+    "kubernetes": {"yolocore/component/cluster.py"},
     "tritonclient": {"yolocore/runtimes/triton.py", "yolocore/serve"},
     "dvc": set(),
     "ultralytics": set(),
 }
-HEAVY = ("torch", "cv2", "numpy", "mlflow", "kfp", "dvc", "onnxruntime", "tritonclient", "boto3", "matplotlib")
+HEAVY = (
+    "torch",
+    "cv2",
+    "numpy",
+    "mlflow",
+    "kfp",
+    "kubernetes",
+    "dvc",
+    "onnxruntime",
+    "tritonclient",
+    "boto3",
+    "matplotlib",
+)
 
 FILES = sorted(path for folder in ("yolocore", "components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
 

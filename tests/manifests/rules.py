@@ -23,6 +23,8 @@ QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|[kMGTPE]|[KMGTPE]i)?")
 GPU = "nvidia.com/gpu"
 # What Kubernetes' own controllers start and watch: they probe. Jobs and workflow steps end by themselves.
 SERVING = {"Deployment", "StatefulSet", "InferenceService"}
+# Accounts that come with what is installed beside these manifests: Kubeflow Pipelines runs its steps as this one.
+INSTALLED = {("kubeflow", "pipeline-runner")}
 OPERATED = {"EventSource", "Sensor", "EventBus"}  # their operator chooses image, ports, volumes and probes
 
 
@@ -440,7 +442,7 @@ def tokens_of_the_cluster_go_to_those_who_use_them(documents: Sequence[Document]
 def roles_are_bound_to_what_is(documents: Sequence[Document]) -> Iterator[str]:
     for binding in of_kind(documents, "RoleBinding"):
         roles = {r["metadata"]["name"] for r in of_kind(documents, "Role") if namespace(r) == namespace(binding)}
-        accounts = {(namespace(a), a["metadata"]["name"]) for a in of_kind(documents, "ServiceAccount")}
+        accounts = {(namespace(a), a["metadata"]["name"]) for a in of_kind(documents, "ServiceAccount")} | INSTALLED
         if binding["roleRef"]["kind"] != "Role" or binding["roleRef"]["name"] not in roles:
             yield f"{label(binding)}: role {binding['roleRef']['name']}"
         for subject in binding["subjects"]:

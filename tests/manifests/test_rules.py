@@ -173,6 +173,7 @@ BREAKS = [
     ),
     ("roles are bound to what is", "overlays/gpu", put("RoleBinding/retraining", "roleRef/name", "other")),
     ("roles are bound to what is", "gitops/events", put("RoleBinding/sensor", "subjects/0/name", "other")),
+    ("roles are bound to what is", "trainer", put("RoleBinding/submit-training", "subjects/0/namespace", "other")),
     ("roles are small", "overlays/gpu", put("Role/retraining", "rules/0/verbs", ["*"])),
     ("roles are small", "overlays/gpu", put("Role/retraining", "kind", "ClusterRole")),
     ("schedules parse", "schedule", put("CronWorkflow/retraining", "spec/schedules", ["0 25 * * 1"])),

@@ -191,11 +191,13 @@ DAMAGES = [
 @pytest.mark.parametrize(("name", "content", "words"), DAMAGES)
 def test_damage_is_found_and_changes_nothing(store, raw, tmp_path, name, content, words):
     digest = store.push(write(tmp_path / "data", TREE))
+    assert store.holds(digest)
     damaged = key(bytes_digest(TREE[name]) if name else digest)
     if content is None:
         raw.remove(damaged)
     else:
         raw.write(damaged, content)
+    assert store.holds(digest) == bool(name and content), "it looks for files, and into the index alone"
     write(tmp_path / "target", {"old": b"old"})
     with pytest.raises(DataError, match=words) as caught:
         store.pull(digest, tmp_path / "target")

@@ -88,9 +88,7 @@ class Cluster:
     def delete(self, name: str) -> None:
         """Let a TrainJob go, once its pods have ended and what they save on SIGTERM is saved."""
         with self._errors(name):
-            self._found(
-                self._jobs.delete_namespaced_custom_object, propagation_policy="Foreground", **self._of(name)
-            )
+            self._found(self._jobs.delete_namespaced_custom_object, propagation_policy="Foreground", **self._of(name))
 
     def pods(self, name: str) -> list[Pod]:
         """The pods of a TrainJob, the youngest first."""
@@ -118,9 +116,7 @@ class Cluster:
 
     def _listed(self, name: str, selector: str) -> list[Pod]:
         with self._errors(name):
-            found = self._pods.list_namespaced_pod(
-                self.namespace, label_selector=selector, _request_timeout=_TIMEOUT
-            )
+            found = self._pods.list_namespaced_pod(self.namespace, label_selector=selector, _request_timeout=_TIMEOUT)
         return [_pod(pod) for pod in sorted(found.items, key=lambda pod: pod.metadata.creation_timestamp, reverse=True)]
 
     def _of(self, name: str = "") -> dict[str, Any]:

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import yolocore
 from yolocore.component.handover import brought_here, hand_over
@@ -22,8 +23,10 @@ from yolocore.component.verdict import judged
 from yolocore.errors import UsageError
 from yolocore.modes import run
 from yolocore.modes.request import read_keys, read_request
-from yolocore.progress import SILENT
-from yolocore.store import SETTING, ObjectStore
+from yolocore.progress import SILENT, Listener
+from yolocore.records import Record
+from yolocore.store import ObjectStore
+from yolocore.store.objects import SETTING
 from yolocore.views.ending import told
 from yolocore.views.live import live
 
@@ -63,10 +66,15 @@ def main(words: Sequence[str]) -> int:
             request = replace(request, inputs=brought_here(store, request.inputs, listener))
             record = run(request, listener)
             if first:
-                hand_over(store, request.out, record, listener)
-                store.put(finished(job), store.push(request.out, listener=listener))
+                publish(store, job, request.out, record, listener)
 
     return told(judged(NAME, place(job), work))
+
+
+def publish(store: ObjectStore, job: str, out: Path, record: Record, listener: Listener) -> None:
+    """Leave what a job has made in the store: its artifacts, what a step leaves beside them, and the pointer last."""
+    hand_over(store, out, record, listener)
+    store.put(finished(job), store.push(out, listener=listener))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ from yolocore.errors import DataError, PreemptedError, ServiceError, StorageErro
 from yolocore.modes.request import Request, read_request, validate
 from yolocore.progress import Listener
 from yolocore.records import TrainRecord
-from yolocore.store import SETTING, ObjectStore, json_digest, short, storage_errors
+from yolocore.store import ObjectStore, json_digest, short, storage_errors
+from yolocore.store.objects import SETTING
 from yolocore.views.ending import Ending, told
 from yolocore.views.live import live
 
@@ -159,7 +160,7 @@ def _let_go(cluster: Cluster, name: str, listener: Listener) -> Iterator[None]:
     except KeyboardInterrupt:
         with contextlib.suppress(YoloError):
             cluster.delete(name)
-            listener.note(f"{KIND} {cluster.namespace}/{name}: is let go; what it has saved is kept for the next attempt")
+            listener.note(f"{KIND} {cluster.namespace}/{name}: is let go; its state is kept for the next attempt")
         raise
 
 
