@@ -65,10 +65,10 @@ compile: install ## Regenerate what is generated: components, compiled pipelines
 
 .PHONY: package
 package: install ## Write the pipelines for upload and GitOps into packages/: make package REGISTRY=… GPUS=1
-	@PIPELINE_GPUS=$(GPUS) $(BIN)/python -m pipelines.package registry=$(REGISTRY)
+	@PIPELINE_GPUS=$(GPUS) PIPELINE_NODES=$(NODES) $(BIN)/python -m pipelines.package registry=$(REGISTRY)
 
 # PIPELINE: a name of pipelines/. KEYS: parameters of its form, and other keys of the command: KEYS="train_epochs=3".
-# GPUS: for each step that runs PyTorch; none by default.
+# GPUS: for each step that runs PyTorch; none by default. NODES: that train together; one by default.
 PIPELINE ?= training
 
 .PHONY: run-kfp-local
@@ -77,12 +77,12 @@ run-kfp-local: triton ## Run a pipeline here, as Kubeflow runs it: make run-kfp-
 
 .PHONY: submit
 submit: install ## Submit a pipeline to the Kubeflow at KFP_HOST: make submit PIPELINE=training REGISTRY=…
-	@PIPELINE_GPUS=$(GPUS) $(BIN)/python -m pipelines.submit pipeline=$(PIPELINE) registry=$(REGISTRY) $(KEYS)
+	@PIPELINE_GPUS=$(GPUS) PIPELINE_NODES=$(NODES) $(BIN)/python -m pipelines.submit pipeline=$(PIPELINE) registry=$(REGISTRY) $(KEYS)
 
 .PHONY: schedule
 schedule: install ## Submit it again and again: make schedule PIPELINE=training CRON="0 0 2 * * *"
 	@test -n "$(CRON)" || { echo "make: CRON= is missing: six fields, seconds first" >&2; exit 1; }
-	@PIPELINE_GPUS=$(GPUS) $(BIN)/python -m pipelines.submit pipeline=$(PIPELINE) registry=$(REGISTRY) cron="$(CRON)" $(KEYS)
+	@PIPELINE_GPUS=$(GPUS) PIPELINE_NODES=$(NODES) $(BIN)/python -m pipelines.submit pipeline=$(PIPELINE) registry=$(REGISTRY) cron="$(CRON)" $(KEYS)
 
 .PHONY: manifests
 manifests: install ## Render every manifest and check it: schemas, policies, events

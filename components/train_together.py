@@ -1,4 +1,4 @@
-"""Train on several nodes: train's settings, and those of the TrainJob (yolocore/component/trainjob.py)."""
+"""Generated from the config tree by `python -m pipelines.generate`."""
 
 from kfp import dsl
 

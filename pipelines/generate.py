@@ -17,6 +17,7 @@ from typing import Any
 
 from pipelines import PIPELINES, package
 from pipelines.form import Parameter, parameters
+from yolocore.component.trainjob import TrainJobInputs
 from yolocore.config import section_class
 from yolocore.modes.request import INPUTS
 
@@ -88,6 +89,7 @@ def components() -> dict[Path, str]:
         folder = ROOT / "components" / mode
         files[folder / "component.py"] = component_source(mode)
         files[folder / "README.md"] = component_page(mode)
+    files[ROOT / "components" / "train_together.py"] = together_source()
     return files
 
 
@@ -103,9 +105,27 @@ def followed() -> dict[Path, str]:
 
 
 def component_source(mode: str) -> str:
-    """The Python text of a component: typed signature, described parameters, and a body of one call."""
-    wiring, config = WIRING[mode], section_class(mode)
-    free = [p for p in parameters(INPUTS[mode]) if p.name not in wiring.given] + parameters(config)
+    """The Python text of a mode's component."""
+    free = [p for p in parameters(INPUTS[mode]) if p.name not in WIRING[mode].given] + parameters(section_class(mode))
+    doc = section_class(mode).__doc__ or ""
+    door = "from yolocore.component import perform", "perform", [f'"{mode}"']
+    return _source(mode, doc, WIRING[mode], WIRING[mode].image or mode, free, door)
+
+
+def together_source() -> str:
+    """That of train on several nodes: train's settings, the job's, and the image that speaks to the cluster."""
+    wiring = WIRING["train"]
+    free = [p for p in parameters(INPUTS["train"]) if p.name not in wiring.given]
+    free += [*parameters(section_class("train")), *parameters(TrainJobInputs)]
+    doc = "Train a model on several nodes together, which Kubeflow Trainer starts."
+    door = "from yolocore.component import trainjob", "trainjob.train_together", []
+    return _source("train_together", doc, wiring, "deploy", free, door)
+
+
+def _source(
+    name: str, doc: str, wiring: Wiring, image: str, free: list[Parameter], door: tuple[str, str, list[str]]
+) -> str:
+    """Typed signature, described parameters, and a body of one call. door: its import, its name, its first words."""
     free.sort(key=lambda p: p.default is not inspect.Parameter.empty)  # those without a default come first
     signature = [
         *dict.fromkeys(f"{given.artifact}: dsl.Input[dsl.{given.type}]" for given in wiring.given.values()),
@@ -117,7 +137,7 @@ def component_source(mode: str) -> str:
         *(_declared(p) for p in free if p.default is not inspect.Parameter.empty),
     ]
     passed = [
-        f'"{mode}"',
+        *door[2],
         f"result={wiring.result}",
         "metrics=metrics",
         "report=report",
@@ -140,18 +160,18 @@ def component_source(mode: str) -> str:
         "from components.image import image",
         "",
         "",
-        f'@dsl.component(base_image=image("{wiring.image or mode}"), install_kfp_package=False)',
-        f"def {mode}(",
+        f'@dsl.component(base_image=image("{image}"), install_kfp_package=False)',
+        f"def {name}(",
         *(f"    {line}," for line in signature),
         ") -> None:",
-        f'    """{config.__doc__}',
+        f'    """{doc}',
         "",
         "    Args:",
         *described,
         '    """',
-        "    from yolocore.component import perform",
+        f"    {door[0]}",
         "",
-        "    perform(",
+        f"    {door[1]}(",
         *(f"        {line}," for line in passed),
         "    )",
     ]

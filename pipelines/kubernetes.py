@@ -12,6 +12,9 @@ TRIES = 3  # after the first
 # one would wait for ever on a cluster without.
 GPUS = int(os.environ.get("PIPELINE_GPUS") or 0)
 GPU = "nvidia.com/gpu"
+# Nodes that train together, as a TrainJob of Kubeflow Trainer; decided likewise (make package NODES=2).
+NODES = int(os.environ.get("PIPELINE_NODES") or 1)
+COMPILED_ANEW = GPUS > 0 or NODES > 1  # what is committed is for neither
 
 # What the namespace of the runs may have of its own, under these names. Where they are missing, steps do without.
 SERVICES, S3, GIT = "yolocore-services", "s3", "git"
@@ -75,6 +78,11 @@ def long(task: PipelineTask) -> PipelineTask:
     kubernetes.set_timeout(task, seconds=72 * HOUR)
     # A pod has 64 MiB of shared memory otherwise. What is used of it counts towards the step's memory.
     return kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit="4Gi")
+
+
+def waiting(task: PipelineTask) -> PipelineTask:
+    """A step that waits for a training elsewhere: it needs little, for days."""
+    return kubernetes.set_timeout(light(task), seconds=72 * HOUR)
 
 
 def accelerated(task: PipelineTask) -> PipelineTask:

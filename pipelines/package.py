@@ -4,7 +4,7 @@
 
 leaves, for each pipeline, NAME.yaml to be uploaded in Kubeflow's UI, and resources/NAME.yaml, which a cluster whose
 Kubeflow keeps pipelines as resources follows from git (manifests/gitops/pipelines). PIPELINE_GPUS: how many the steps
-that run PyTorch ask for; none where it is not set.
+that run PyTorch ask for; none where it is not set. PIPELINE_NODES: how many train together; one where it is not set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import yaml
 
 import yolocore
 from pipelines import PIPELINES
-from pipelines.kubernetes import GPUS
+from pipelines.kubernetes import COMPILED_ANEW
 from yolocore.errors import UsageError
 from yolocore.modes.request import read_keys
 from yolocore.store import bytes_digest, short, storage_errors
@@ -67,7 +67,7 @@ def documents(name: str, registry: str) -> list[dict[str, Any]]:
 
     Kubeflow's cache goes by the names of images: their tags are versions, so another version is another name.
     """
-    text = compiled(name) if GPUS else (COMPILED / f"{name}.yaml").read_text(encoding="utf-8")
+    text = compiled(name) if COMPILED_ANEW else (COMPILED / f"{name}.yaml").read_text(encoding="utf-8")
     spec, *platforms = yaml.safe_load_all(text)
     if registry:
         for executor in spec["deploymentSpec"]["executors"].values():

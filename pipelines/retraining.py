@@ -7,9 +7,9 @@ from kfp import dsl
 from components.conclude import conclude
 from components.ingest.component import ingest
 from components.news import news
-from components.train.component import train
 from pipelines.form import Settings, form
-from pipelines.kubernetes import CLUSTER, done_each_time, light, long, step
+from pipelines.kubernetes import CLUSTER, done_each_time, light, step
+from pipelines.learning import learned
 from pipelines.proving import proven_and_served
 from pipelines.training import SECTIONS as TRAINING
 from yolocore.config import Section
@@ -47,8 +47,7 @@ def retraining(settings: Settings) -> None:
         ingested = ingest(source=start["source"], **settings["ingest"])
         dataset = step(done_each_time(light(ingested))).outputs["dataset"]
 
-        trained = train(dataset=dataset, model=start["model"], **settings["train"])
-        checkpoint = step(long(trained)).outputs["checkpoint"]
+        checkpoint = learned(dataset, settings)
 
         asked = news(checkpoint=checkpoint, name=settings["deploy"]["name"])
         found = step(done_each_time(light(asked))).output

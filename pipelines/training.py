@@ -6,9 +6,9 @@ from kfp import dsl
 
 from components.conclude import conclude
 from components.ingest.component import ingest
-from components.train.component import train
 from pipelines.form import Settings, form, of_tree
-from pipelines.kubernetes import CLUSTER, done_each_time, light, long, step
+from pipelines.kubernetes import CLUSTER, done_each_time, light, step
+from pipelines.learning import learned
 from pipelines.promotion import PromotionInputs
 from pipelines.proving import proven_and_served
 
@@ -40,7 +40,6 @@ def training(settings: Settings) -> None:
         ingested = ingest(source=start["source"], **settings["ingest"])
         dataset = step(light(ingested)).outputs["dataset"]
 
-        trained = train(dataset=dataset, model=start["model"], **settings["train"])
-        checkpoint = step(long(trained)).outputs["checkpoint"]
+        checkpoint = learned(dataset, settings)
 
         proven_and_served(checkpoint, dataset, settings)

@@ -55,6 +55,24 @@ def test_with_gpus_those_steps_ask_for_them_that_run_pytorch(tmp_path):
         assert places[name]["nodeSelector"]["labels"] == {"nvidia.com/gpu.present": "true"}
 
 
+def test_on_several_nodes_a_light_step_waits_for_them(tmp_path):
+    words = [sys.executable, "-m", "pipelines.package", f"out={tmp_path}"]
+    subprocess.run(words, env={**os.environ, "PIPELINE_NODES": "3"}, check=True)
+    for name in ("training", "retraining"):
+        spec, platform = yaml.safe_load_all((tmp_path / f"{name}.yaml").read_text())
+        executors = spec["deploymentSpec"]["executors"]
+        assert "exec-train" not in executors
+        assert executors["exec-train-together"]["container"]["resources"]["cpuRequest"] < 1
+        (dag,) = (
+            c["dag"] for c in spec["components"].values() if "train-together" in c.get("dag", {}).get("tasks", {})
+        )
+        given = dag["tasks"]["train-together"]["inputs"]["parameters"]
+        assert given["nodes"]["runtimeValue"]["constant"] == 3
+        assert given["epochs"] == {"componentInputParameter": "pipelinechannel--train_epochs"}
+        places = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        assert int(places["exec-train-together"]["activeDeadlineSeconds"]) == 72 * 3600
+
+
 @pytest.mark.parametrize(
     ("word", "code", "line"),
     [
