@@ -165,7 +165,7 @@ def write_export(folder: Path, *, info: ServingInfo = INFO, **wrong: float) -> P
         key="sha256:0",
         program="0",
         config=ExportConfig(conf=info.conf, iou=info.iou, max_det=info.max_det).identity(),
-        inputs={},
+        inputs={"model": "sha256:" + "c" * 64},
         artifacts={},
         views=(),
         metrics={},
