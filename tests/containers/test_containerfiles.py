@@ -89,8 +89,8 @@ def test_slim_images_carry_no_pytorch(mode: str) -> None:
     assert ("torch" not in requirements(mode)) == (mode in SLIM)
 
 
-def test_every_image_speaks_to_kubeflow_and_to_object_stores() -> None:
-    assert requirements("cluster") == {"kfp", "boto3"}
+def test_every_image_speaks_to_kubeflow_to_object_stores_and_to_mlflow() -> None:
+    assert requirements("cluster") == {"kfp", "boto3", "mlflow-skinny"}
 
 
 INSTALLS = [
