@@ -5,10 +5,10 @@ Two comparisons, each with the network's input at the same square shape:
 - numbers: all that the network puts out, for the very same pixels. They exist however little the model has
   learnt, so the proof is never empty.
 - detections: the boxes that come out at the end for the image as it is, each side by its own letterbox and
-  suppression. Every box must have its equal on the other side, except where suppression or a limit had to
-  choose between values that are as good as equal. Such a choice may fall either way, and is excused only if
-  the checkpoint sees the other box too. Masks and keypoints are made of the numbers by the same code on both
-  sides. Of a model for classify, the probabilities are compared.
+  suppression. Every box must have its equal on the other side, except where suppression, a limit or the best
+  class of a place had to be chosen between values that are as good as equal. Such a choice may fall either way,
+  and is excused only if the checkpoint sees the other box too. Masks and keypoints are made of the numbers by
+  the same code on both sides. Of a model for classify, the probabilities are compared.
 """
 
 from __future__ import annotations
@@ -107,20 +107,49 @@ def prove(
             try:
                 tally.add_numbers(wanted, candidate.forward(batch), meta, config)
                 if candidate.find:
-                    kept = _boxes(wanted, place, meta, config.conf, config.iou, config.max_det)
-                    seen = _boxes(wanted, place, meta, max(config.conf - config.parity_score, 0), 1.0, MAX_CANDIDATES)
+                    kept = _Boxes.of(wanted, place, meta, config.conf, config.iou, config.max_det)
+                    floor = max(config.conf - config.parity_score, 0)
+                    seen = _Boxes.of(wanted, place, meta, floor, 1.0, MAX_CANDIDATES, multi_label=True)
                     tally.add_detections(kept, seen, candidate.find(image), config)
             except _DisagreementError as disagreement:
                 raise RefusedError(f"{candidate.name}: on {image_name}, {disagreement}; {_REMEDY}") from None
     return tuple(tally.row(name) for name, tally in tallies.items())
 
 
-def _boxes(outputs: Outputs, place: Letterbox, meta: ModelMeta, conf: float, iou: float, max_det: int) -> Detections:
-    """The detections of the first image of a batch, without what the task adds to boxes."""
-    nc, turned = len(meta.names), meta.task == "obb"
-    found, _ = non_max_suppression(outputs[0][0], nc=nc, conf=conf, iou=iou, max_det=max_det, turned=turned)
-    rotated = None if found.rotated is None else place.restore_rotated(found.rotated)
-    return Detections(place.restore(found.boxes), found.scores, found.classes, rotated=rotated)
+@dataclass(frozen=True)
+class _Boxes:
+    """The checkpoint's boxes of one image, without what the task adds to them.
+
+    shown: as a detector answers, on the image and cut at its border. whole: the same as suppression compares them,
+    on the canvas. Boxes that the border makes equal may be far apart there.
+    """
+
+    shown: Detections
+    whole: Detections
+
+    @classmethod
+    def of(
+        cls,
+        outputs: Outputs,
+        place: Letterbox,
+        meta: ModelMeta,
+        conf: float,
+        iou: float,
+        max_det: int,
+        multi_label: bool = False,
+    ) -> _Boxes:
+        """Of the first image of a batch. The rest as for `non_max_suppression`."""
+        whole, _ = non_max_suppression(
+            outputs[0][0],
+            nc=len(meta.names),
+            conf=conf,
+            iou=iou,
+            max_det=max_det,
+            multi_label=multi_label,
+            turned=meta.task == "obb",
+        )
+        rotated = None if whole.rotated is None else place.restore_rotated(whole.rotated)
+        return cls(Detections(place.restore(whole.boxes), whole.scores, whole.classes, rotated=rotated), whole)
 
 
 class _DisagreementError(Exception):
@@ -156,34 +185,41 @@ class _Tally:
         self.images += 1
         self.raw_pixels, self.raw_score = max(self.raw_pixels, pixels), max(self.raw_score, score)
 
-    def add_detections(self, kept: Detections, seen: Detections, found: Detections, config: ExportConfig) -> None:
-        """kept: the checkpoint's detections; seen: its boxes before suppression; found: the candidate's."""
-        overlap = _overlap(kept, found)
-        equal = overlap >= config.parity_iou
-        rows, columns = _pairs(np.where(equal, overlap, 0))
-        scores = np.abs(kept.scores[rows] - found.scores[columns])
+    def add_detections(self, kept: _Boxes, seen: _Boxes, found: Detections, config: ExportConfig) -> None:
+        """kept: the checkpoint's detections; seen: its boxes before suppression, each in every class.
+
+        found: the candidate's detections.
+        """
+        overlap = _overlap(kept.shown, found)
+        # Of boxes that the image's border made equal, those with equal scores belong together.
+        wishes = overlap + _near(kept.shown, found, config)
+        rows, columns = _pairs(np.where(overlap >= config.parity_iou, wishes, 0))
+        scores = np.abs(kept.shown.scores[rows] - found.scores[columns])
         if not (scores <= config.parity_score).all():
             raise _DisagreementError(
                 f"the score of a box differs by {scores.max():.4g}, more than parity_score={config.parity_score}"
             )
-        near = np.abs(found.scores[:, None] - seen.scores) <= config.parity_score
-        real = ((_overlap(found, seen) >= config.parity_iou) & near).any(axis=1)
-        missing = np.setdiff1d(np.arange(len(kept)), rows)
+        same = (_overlap(found, seen.shown) >= config.parity_iou) & _near(found, seen.shown, config)
+        missing = np.setdiff1d(np.arange(len(kept.whole)), rows)
         extra = np.setdiff1d(np.arange(len(found)), columns)
-        excused_missing = _tied(kept[missing], found[real], len(found), config)
-        excused_extra = _tied(found[extra], kept, len(kept), config) & real[extra]
+        lost, answered = kept.whole[missing], seen.whole[np.flatnonzero(same.any(axis=0))]
+        excused_missing = _tied(lost, answered, len(found), config) | _torn(lost, seen.whole, config)
+        origins = np.flatnonzero(same[extra].any(axis=0))
+        gained = seen.whole[origins]
+        chosen = _tied(gained, kept.whole, len(kept.whole), config) | _torn(gained, seen.whole, config)
+        excused_extra = (same[np.ix_(extra, origins)] & chosen).any(axis=1)
         for what, boxes, others, excused in (
-            ("checkpoint", kept[missing], found, excused_missing),
-            ("export", found[extra], kept, excused_extra),
+            ("checkpoint", kept.shown[missing], found, excused_missing),
+            ("export", found[extra], kept.shown, excused_extra),
         ):
             if not excused.all():
-                alone = boxes[~excused][:1]
+                alone = boxes[np.flatnonzero(~excused)[:1]]
                 best = _overlap(alone, others).max(initial=0)
                 raise _DisagreementError(
                     f"the {what}'s box of class {alone.classes[0]} and score {alone.scores[0]:.3f} has no equal: "
                     f"best IoU {best:.4f}, less than parity_iou={config.parity_iou}"
                 )
-        self.boxes += len(kept)
+        self.boxes += len(kept.whole)
         self.ties += len(missing) + len(extra)
         self.worst_iou = min(self.worst_iou, float(overlap[rows, columns].min(initial=1)))
         self.worst_score = max(self.worst_score, float(scores.max(initial=0)))
@@ -231,20 +267,29 @@ def _largest(arrays: Sequence[Floats]) -> float:
 
 def _overlap(a: Detections, b: Detections) -> Floats:
     """How much every a overlaps every b, as suppression measures it, 0 where the classes differ: (n, m)."""
+    return _cover(a, b) * (a.classes[:, None] == b.classes)
+
+
+def _cover(a: Detections, b: Detections) -> Floats:
+    """As `_overlap`, whatever the classes."""
     if a.rotated is None or b.rotated is None:
-        overlap = iou_matrix(a.boxes, b.boxes)
-    else:
-        every = np.repeat(a.rotated, len(b), axis=0), np.tile(b.rotated, (len(a), 1))
-        overlap = prob_iou(*every).reshape(len(a), len(b))
-    return overlap * (a.classes[:, None] == b.classes)
+        return iou_matrix(a.boxes, b.boxes)
+    every = np.repeat(a.rotated, len(b), axis=0), np.tile(b.rotated, (len(a), 1))
+    return prob_iou(*every).reshape(len(a), len(b))
 
 
-def _pairs(overlap: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows and columns of one-to-one pairs, best overlap first, none without overlap."""
-    open_pairs = overlap.copy()
+def _near(a: Detections, b: Detections, config: ExportConfig) -> Mask:
+    """Which scores are as good as equal: (n, m)."""
+    near: Mask = np.abs(a.scores[:, None] - b.scores) <= config.parity_score
+    return near
+
+
+def _pairs(wishes: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows and columns of one-to-one pairs, highest wish first, none where it is 0."""
+    open_pairs = wishes.copy()
     rows, columns = [], []
     while open_pairs.max(initial=0) > 0:
-        row, column = np.unravel_index(open_pairs.argmax(), overlap.shape)
+        row, column = np.unravel_index(open_pairs.argmax(), open_pairs.shape)
         rows.append(int(row))
         columns.append(int(column))
         open_pairs[row], open_pairs[:, column] = 0, 0
@@ -254,13 +299,21 @@ def _pairs(overlap: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
 def _tied(boxes: Detections, others: Detections, other_count: int, config: ExportConfig) -> Mask:
     """Which boxes the other side may lack, because it had to choose between values as good as equal.
 
-    others: the boxes that may have been chosen instead, of other_count that the other side has in all.
+    boxes, others: as suppression compares them; others may have been chosen instead, and the other side has
+    other_count boxes in all.
     """
     full = other_count == config.max_det
     floor = others.scores.min(initial=1) if full else config.conf
     at_limit = boxes.scores - floor <= config.parity_score
     overlap = _overlap(boxes, others)
     slack = 1 - config.parity_iou
-    equal_score = np.abs(boxes.scores[:, None] - others.scores) <= config.parity_score
-    chosen_instead = (overlap > config.iou - slack) & (equal_score | (overlap <= config.iou + slack))
-    return at_limit | chosen_instead.any(axis=1)
+    chosen_instead = (overlap > config.iou - slack) & (_near(boxes, others, config) | (overlap <= config.iou + slack))
+    tied: Mask = at_limit | chosen_instead.any(axis=1)
+    return tied
+
+
+def _torn(boxes: Detections, seen: Detections, config: ExportConfig) -> Mask:
+    """Which boxes the checkpoint sees in another class just as well, so that either may be their best."""
+    elsewhere = boxes.classes[:, None] != seen.classes
+    torn: Mask = ((_cover(boxes, seen) >= config.parity_iou) & elsewhere & _near(boxes, seen, config)).any(axis=1)
+    return torn
