@@ -56,6 +56,7 @@ class Wiring:
 WIRING = {
     "ingest": Wiring("dataset", "Dataset"),
     "train": Wiring("checkpoint", "Model", {"data": DATASET}),
+    "tune": Wiring("checkpoint", "Model", {"data": DATASET}, image="train"),
     "val": Wiring("evaluation", given={"model": MODEL, "data": DATASET}, confusion=True),
     "predict": Wiring("predictions", given={"model": MODEL, "source": IMAGES}),
     "export": Wiring("exported", "Model", {"model": Given("checkpoint", "Model"), "data": DATASET}),

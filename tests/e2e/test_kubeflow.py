@@ -99,6 +99,16 @@ def test_retraining_ends_early_when_there_is_nothing_new(project, triton_home, m
 
 
 @pytest.mark.slow
+def test_a_search_ends_with_the_figures_of_what_its_best_training_made(project):
+    settings = {"ingest": TINY["ingest"], "tune": {**TINY["train"], "trials": 2, "search": "lr0"}}
+    keys = [f"{section}_{name}={value}" for section, values in settings.items() for name, value in values.items()]
+    records = pipeline(project, "search", *keys)
+    assert records["tune"].trials == 2
+    assert records["tune"].best["lr0"] > 0
+    assert records["val"].inputs["model"] == records["tune"].artifacts["best"].digest
+
+
+@pytest.mark.slow
 def test_a_run_that_fails_has_its_record_too(project):
     words = ["pipeline=evaluation", "evaluation_source=demo", "evaluation_model=none", "ingest_demo_images=32"]
     said = project.call(sys.executable, "-m", "pipelines.run_local", *words, code=1)

@@ -55,6 +55,7 @@ def tune(config: TuneConfig, inputs: TuneInputs, out: Path, listener: Listener =
             _run_trial(study, trial, _request(config, inputs, trial, step), listener)
             write_trials(study, step.work / TABLE)
             _keep_only_the_best(study, step.work)
+            step.saved()
         best = study.best
         if best is None:
             raise RefusedError(f"none of {config.trials} trainings came to its end; give a lower lr0")
