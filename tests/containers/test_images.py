@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import yolocore
+from tests.conftest import free_endpoint
 from yolocore.errors import PreemptedError, UsageError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -50,8 +54,9 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(volume: Path, mode: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return call("run", "--rm", *RESTRICTED, f"--volume={volume}:/work", image(mode), *words)
+def start(volume: Path, mode: str, *words: str, engine: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """engine: more words for it."""
+    return call("run", "--rm", *RESTRICTED, *engine, f"--volume={volume}:/work", image(mode), *words)
 
 
 def test_a_chain_of_images(volume: Path) -> None:
@@ -74,6 +79,50 @@ def test_slim_images_have_no_pytorch_and_all_have_kubeflows_executor(mode: str) 
     look = "import importlib.util as u; print(u.find_spec('torch'), bool(u.find_spec('kfp')))"
     done = call("run", "--rm", *RESTRICTED, "--entrypoint=python", image(mode), "-c", look)
     assert done.stdout.split() == ["None", "True"], done.stderr
+
+
+@pytest.fixture
+def tracker(tmp_path: Path) -> Iterator[str]:
+    """URI of a real MLflow server."""
+    port = free_endpoint().port
+    command = [sys.executable, "-m", "mlflow", "server", f"--port={port}", "--workers=1"]
+    command += [f"--backend-store-uri=sqlite:///{tmp_path}/mlflow.db", f"--artifacts-destination={tmp_path}/artifacts"]
+    with (tmp_path / "mlflow.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        try:
+            while not answers(uri := f"http://127.0.0.1:{port}"):
+                assert server.poll() is None, (tmp_path / "mlflow.log").read_text()
+                time.sleep(0.2)
+            yield uri
+        finally:
+            server.terminate()
+
+
+def answers(uri: str) -> bool:
+    try:
+        return bool(urllib.request.urlopen(f"{uri}/health", timeout=5).status == 200)
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("ingest", ("source=demo", "demo_images=16", "demo_imgsz=64")),
+        ("train", ("data=data", "model=yolo11n", "epochs=1", *SMALL)),
+    ],
+    ids=["an image with the client alone", "one with all of MLflow"],
+)
+def test_an_image_tracks_to_the_server_of_its_cluster(
+    volume: Path, tracker: str, mode: str, words: tuple[str, ...]
+) -> None:
+    from mlflow import MlflowClient
+
+    engine = ("--network=host", f"--env=MLFLOW_TRACKING_URI={tracker}")
+    done = start(volume, mode, *words, f"out=tracked-{mode}", engine=engine)
+    assert done.returncode == 0, done.stderr
+    client = MlflowClient(tracking_uri=tracker)
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert (run.info.status, run.data.tags["yolo.mode"]) == ("FINISHED", mode)
 
 
 def test_an_error_is_one_line_with_its_code(volume: Path) -> None:
