@@ -51,9 +51,12 @@ def test_taken_port_is_named_before_anything_starts(tmp_path, offset, use):
     assert not (tmp_path / "log").exists()
 
 
-def test_address_that_is_not_ours_is_refused():
-    with pytest.raises(ServiceError, match=r"port 9000 of 192\.0\.2\.1 cannot be used"):
-        check_ports(Endpoint("192.0.2.1", 9000))
+@pytest.mark.parametrize("host", ["192.0.2.1", "candidate.invalid"], ids=["address of another machine", "no such name"])
+def test_a_server_elsewhere_that_does_not_answer_is_to_be_started(host):
+    with pytest.raises(
+        ServiceError, match=rf"port 9000 of {host} cannot be used .*; no Triton answers there; start it"
+    ):
+        check_ports(Endpoint(host, 9000))
 
 
 def test_server_that_listens_everywhere_is_reached_here():

@@ -49,6 +49,15 @@ def test_only_refusals_to_write_become_storage_errors(tmp_path, code, expected):
         raise OSError(code, os.strerror(code))
 
 
+def test_of_a_copy_the_target_is_named_that_could_not_be_written(tmp_path):
+    """As shutil tells of a full disk: the source first."""
+    with (
+        pytest.raises(StorageError, match=r"^serving/model\.onnx: No space left .* choose another repository="),
+        storage_errors(tmp_path, "repository="),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/serving.onnx", None, "serving/model.onnx")
+
+
 def test_replace_folder(tmp_path):
     folder(tmp_path / "out", "old")
     replace_folder(folder(tmp_path / "new", "new"), tmp_path / "out")

@@ -59,7 +59,7 @@ class Entry:
 @contextlib.contextmanager
 def locked(repository: Path, name: str) -> Iterator[None]:
     """Hold the right to change what is served under a name. Raises UsageError when another process has it."""
-    with storage_errors(repository), exclusive(repository / name):
+    with storage_errors(repository, "repository="), exclusive(repository / name):
         yield
 
 
@@ -95,7 +95,7 @@ def write_entry(repository: Path, name: str, model: Path, info: ServingInfo) -> 
 
 def remove_entry(repository: Path, name: str, digest: str) -> None:
     """Take an entry away that serves under no name. The caller has unloaded it."""
-    with storage_errors(repository):
+    with storage_errors(repository, "repository="):
         shutil.rmtree(repository / entry_name(name, digest), ignore_errors=True)
 
 
@@ -109,7 +109,7 @@ def point(repository: Path, name: str, pointer: Pointer) -> None:
     if target is None:
         raise ModelError(f"{repository}: holds no entry {entry}; deploy that model again")
     decoder = _write_decoder(repository)
-    with storage_errors(repository):
+    with storage_errors(repository, "repository="):
         _write_name(repository / f"{name}-jpeg", _decoding_ensemble(target, decoder, name))
         _write_name(repository / name, _pointing_ensemble(target, entry, pointer))
 
@@ -139,7 +139,7 @@ def live_entry(repository: Path, name: str) -> Entry | None:
 
 def unpoint(repository: Path, name: str) -> None:
     """Let a name serve nothing, as before its first deployment."""
-    with storage_errors(repository):
+    with storage_errors(repository, "repository="):
         for folder in (repository / name, repository / f"{name}-jpeg"):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -261,7 +261,7 @@ def _read_config(folder: Path) -> ModelConfig | None:
 def _entry(repository: Path, name: str) -> Iterator[Path]:
     """A folder to prepare an entry in: in the repository, so that it can be renamed, and hidden from servers."""
     folder = repository / f".{name}.partial"
-    with storage_errors(repository):
+    with storage_errors(repository, "repository="):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:

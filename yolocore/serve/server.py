@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import re
@@ -150,10 +151,14 @@ def check_ports(endpoint: Endpoint) -> None:
             try:
                 probe.bind((endpoint.host, port))
             except OSError as error:
-                raise ServiceError(
-                    f"port {port} of {endpoint.host} cannot be used for {use} ({error.strerror}); "
+                taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+                remedy = (
                     "stop what listens there or choose another port="
-                ) from None
+                    if taken
+                    else "no Triton answers there; start it, or choose another host="
+                )
+                problem = f"port {port} of {endpoint.host} cannot be used for {use} ({error.strerror})"
+                raise ServiceError(f"{problem}; {remedy}") from None
 
 
 def _is_triton(endpoint: Endpoint) -> bool:

@@ -36,7 +36,7 @@ def storage_errors(place: Path, setting: str = "out=") -> Iterator[None]:
         remedy = _REMEDIES.get(error.errno or 0)
         if not remedy:
             raise
-        where = error.filename or place
+        where = error.filename2 or error.filename or place  # of a copy, what could not be written
         raise StorageError(f"{where}: {error.strerror}; {remedy} or choose another {setting}") from None
 
 
