@@ -18,7 +18,9 @@ from yolocore.meta import Task
 from yolocore.store import bytes_digest
 
 FILE_NAME = "record.json"
-CONFUSION = "confusion.json"  # beside a record of val: {"classes": […], "matrix": [[…]]}, a row for each true class
+# Beside a record of val: {"classes": […], "matrix": [[…]], "roc": […]}, a row for each true class, and for each
+# confidence [false positive rate, true positive rate, confidence].
+CONFUSION = "confusion.json"
 
 
 class _Document(BaseModel):

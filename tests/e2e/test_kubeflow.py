@@ -41,6 +41,9 @@ def test_the_pipeline_runs_and_shows_figures_and_pictures(project, triton_home):
     matrix = counted["metadata"]["confusionMatrix"]
     assert [each["displayName"] for each in matrix["annotationSpecs"]][-1] == "nothing"
     assert len(matrix["rows"]) == len(matrix["annotationSpecs"])
+    confidences = [point["confidenceThreshold"] for point in counted["metadata"]["confidenceMetrics"]]
+    assert confidences == sorted(confidences, reverse=True)
+    assert 0 < len(confidences) <= 33
 
     concluded = json.loads((run / "conclude/record").read_text())
     assert concluded["state"] == "SUCCEEDED"

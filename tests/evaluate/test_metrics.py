@@ -10,7 +10,7 @@ from tests.evaluate.coco import coco_ap, random_split, with_angles, with_keypoin
 from yolocore.data.labels import Labels
 from yolocore.detections import Classification, Detections
 from yolocore.evaluate import measure, measure_classes, measure_detections
-from yolocore.evaluate.accuracy import CONFIDENCES
+from yolocore.evaluate.accuracy import CONFIDENCES, receiver_operating
 
 SETS = [
     pytest.param({"seed": 0, "images": 20, "classes": 3, "objects": 6}, 300, id="a usual one"),
@@ -83,6 +83,34 @@ def test_confusion():
     #          true a  b  c  nothing
     expected = [[1, 0, 0, 1], [0, 0, 0, 1], [0, 1, 0, 0], [1, 0, 0, 0]]
     np.testing.assert_array_equal(metrics.confusion, expected)
+
+
+def test_what_is_left_of_right_and_wrong_detections_at_a_confidence():
+    """0.9 and 0.6 are the class's only right one and a wrong one; 0.8 is of a class without objects, 0.7 nowhere."""
+    roc = measure_detections(FOUND, LABELS, ["a", "b", "c"]).roc
+    np.testing.assert_allclose(roc.confidences, [0.9, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(roc.true_positive_rate, [1 / 3, 1 / 3])
+    np.testing.assert_allclose(roc.false_positive_rate, [0, 1])
+
+
+def test_without_detections_nothing_is_left():
+    roc = measure_detections([Detections.empty()] * 3, LABELS, ["a", "b", "c"]).roc
+    assert len(roc.confidences) == len(roc.true_positive_rate) == len(roc.false_positive_rate) == 0
+
+
+@pytest.mark.parametrize("levels", [1000, 5], ids=["few equal scores", "many"])
+def test_the_operating_curve_lies_on_scikit_learns(levels):
+    from sklearn.metrics import roc_curve
+
+    rng = np.random.default_rng(levels)
+    scores, right = rng.integers(0, levels, 500) / levels, rng.random(500) < 0.3
+    roc = receiver_operating(scores, right, int(right.sum()))
+    wrong, found, confidences = roc_curve(right, scores, drop_intermediate=False)
+    reference = {tuple(row) for row in np.stack([wrong, found, confidences], axis=1).round(9).tolist()}
+    ours = np.stack([roc.false_positive_rate, roc.true_positive_rate, roc.confidences], axis=1).round(9)
+    assert {tuple(row) for row in ours.tolist()} <= reference
+    assert len(ours) == min(33, levels)
+    assert ours[-1, 0] == ours[-1, 1] == 1
 
 
 def test_classes_without_labels_are_left_out_of_the_mean():
@@ -215,6 +243,8 @@ def test_classes_of_images():
     assert metrics.per_class()["a"] == {"objects": 2, "precision": 1, "recall": 0.5, "f1": pytest.approx(2 / 3)}
     assert list(metrics.per_class()) == ["a", "e", "f"]
     assert metrics.confusion.sum() == 4 and metrics.confusion[5, 0] == 1
+    assert metrics.roc.true_positive_rate[-1] == metrics.roc.false_positive_rate[-1] == 1
+    assert metrics.roc.confidences[0] == 1, "a certain guess comes first"
 
 
 def test_of_few_classes_all_are_among_the_first_five():

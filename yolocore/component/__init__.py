@@ -26,7 +26,7 @@ from yolocore.views.live import live
 def perform(mode: str, *, result: Any, metrics: Any, report: Any, confusion: Any = None, **keys: Any) -> None:
     """Run a mode with its keys and leave its folder at `result`, its figures in `metrics`, its page in `report`.
 
-    confusion: of a mode that measures classes, what its confusion matrix is logged to.
+    confusion: of a mode that measures classes, what its confusion matrix and its ROC curve are logged to.
 
     A failure ends the process with one line and the error's exit code, as it does on the command line.
     """
@@ -42,6 +42,8 @@ def perform(mode: str, *, result: Any, metrics: Any, report: Any, confusion: Any
         if confusion is not None:
             counted = json.loads((request.out / CONFUSION).read_bytes())
             confusion.log_confusion_matrix(counted["classes"], counted["matrix"])
+            for point in counted["roc"]:
+                confusion.log_roc_data_point(*point)
 
     code = told(judged(f"yolo {mode}", result.uri, work))
     if code:

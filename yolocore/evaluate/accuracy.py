@@ -16,7 +16,21 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALL_POINTS = np.linspace(0, 1, 101)
 CONFIDENCES = np.linspace(0, 1, 1000)
 
+_ROC_POINTS = 32
 _SMOOTHING = 0.1  # share of the confidence axis over which the mean F1 is averaged before its peak is sought
+
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """How well a score tells right guesses from wrong ones: what of each is left at a confidence, which descends.
+
+    confidences: (p,). false_positive_rate: (p,) share of all wrong guesses. true_positive_rate: (p,) share of all
+    that there is to be found.
+    """
+
+    confidences: Floats
+    false_positive_rate: Floats
+    true_positive_rate: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +106,15 @@ class Accuracy:
     @property
     def f1(self) -> float:
         return mean(self.f1_curve[:, self.best])
+
+    @property
+    def roc(self) -> Roc:
+        """Of the detections of all classes together, threshold 0.5."""
+        ranking = self.ranking
+        rows = [np.arange(begin, end) for begin, end in zip(ranking.begin, ranking.end, strict=True)]
+        counted = np.concatenate([np.zeros(0, np.int64), *rows])
+        counted = counted[~ranking.void[counted, 0]]
+        return receiver_operating(ranking.scores[counted], ranking.right[counted, 0], int(self.objects.sum()))
 
     def summary(self) -> dict[str, float]:
         """The figures of the whole split by name."""
@@ -171,6 +194,21 @@ def precision_at_recall(right: Mask, void: Mask, positives: int) -> Floats:
         reached = np.searchsorted(nth / positives, RECALL_POINTS, "left")
         result[threshold] = np.append(envelope, 0.0)[reached]
     return result
+
+
+def receiver_operating(scores: Scores, right: Mask, positives: int) -> Roc:
+    """The curve of guesses of which some are right, at about evenly spaced shares of the positives.
+
+    scores, right: (n,) of each guess. positives: how many there are to be found.
+    """
+    order = np.argsort(-scores, kind="stable")
+    steps = np.flatnonzero(np.diff(scores[order], append=-1))  # equal scores cannot be told apart
+    hits, misses = (np.cumsum(each)[steps] for each in (right[order], ~right[order]))
+    found = hits / max(positives, 1)
+    places = np.searchsorted(found, np.linspace(0, found.max(initial=0), _ROC_POINTS))
+    chosen = np.unique(np.append(places, len(steps) - 1)) if len(steps) else steps
+    wrong = misses / max(misses.max(initial=0), 1)
+    return Roc(scores[order][steps][chosen].astype(np.float64), wrong[chosen], found[chosen])
 
 
 def mean(values: Floats) -> float:

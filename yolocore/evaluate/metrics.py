@@ -10,7 +10,7 @@ import numpy as np
 
 from yolocore.data.labels import Labels
 from yolocore.detections import Classification, Detections
-from yolocore.evaluate.accuracy import THRESHOLDS, Accuracy, accuracy, mean
+from yolocore.evaluate.accuracy import THRESHOLDS, Accuracy, Roc, accuracy, mean, receiver_operating
 from yolocore.evaluate.matching import Indices, Mask, Pairs, Scores, one_to_one, rank_in_group, similar_pairs
 from yolocore.evaluate.similarity import KINDS, Kind, column, keypoints_column, similarity
 from yolocore.meta import Task
@@ -25,8 +25,8 @@ class Metrics(Protocol):
     """What every task's figures are.
 
     names: all class names. images: number. classes: (k,) indices of those that have labels. objects: (k,) how many
-    (classify: images). confusion: counts, [predicted, true]. fitness: the one number that says which of two models
-    is better.
+    (classify: images). confusion: counts, [predicted, true]. roc: of all guesses together. fitness: the one number
+    that says which of two models is better.
     """
 
     @property
@@ -39,6 +39,8 @@ class Metrics(Protocol):
     def objects(self) -> Indices: ...
     @property
     def confusion(self) -> Indices: ...
+    @property
+    def roc(self) -> Roc: ...
     @property
     def fitness(self) -> float: ...
     def summary(self) -> dict[str, float]:
@@ -74,6 +76,10 @@ class DetectionMetrics:
     @property
     def objects(self) -> Indices:
         return self.principal.objects
+
+    @property
+    def roc(self) -> Roc:
+        return self.principal.roc
 
     @property
     def map50_95(self) -> float:
@@ -112,7 +118,7 @@ class ClassificationMetrics:
     """Of classify.
 
     top1, top5: share of the images whose class is the most probable one, or among the five. confusion: (nc, nc)
-    counts of images, [predicted, true].
+    counts of images, [predicted, true]. roc: of each class of each image as a guess.
     """
 
     names: tuple[str, ...]
@@ -120,6 +126,7 @@ class ClassificationMetrics:
     top1: float
     top5: float
     confusion: Indices
+    roc: Roc
 
     @property
     def classes(self) -> Indices:
@@ -177,7 +184,16 @@ def measure_classes(
     confusion = np.zeros((len(names), len(names)), np.int64)
     np.add.at(confusion, (best[:, 0], true), 1)
     among = best == true[:, None]
-    return ClassificationMetrics(tuple(names), len(labels), mean(among[:, 0]), mean(among.any(axis=1)), confusion)
+    probabilities = np.array([each.probabilities for each in found], np.float32).reshape(-1, len(names))
+    right = true[:, None] == np.arange(len(names))
+    return ClassificationMetrics(
+        names=tuple(names),
+        images=len(labels),
+        top1=mean(among[:, 0]),
+        top5=mean(among.any(axis=1)),
+        confusion=confusion,
+        roc=receiver_operating(probabilities.ravel(), right.ravel(), len(labels)),
+    )
 
 
 def measure_detections(

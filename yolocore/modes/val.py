@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from yolocore.config import ValConfig
 from yolocore.data import open_dataset
 from yolocore.data.dataset import Split
@@ -60,9 +62,12 @@ def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SI
 
 
 def _confusion(metrics: Metrics) -> str:
-    """Counts by true class (rows) and predicted one; the last of detection's is 'nothing'."""
+    """Counts by true class (rows) and predicted one, the last of detection's is 'nothing'; and how scores tell."""
     others = ["nothing"] if len(metrics.confusion) > len(metrics.names) else []
-    return json.dumps({"classes": [*metrics.names, *others], "matrix": metrics.confusion.T.tolist()})
+    roc = metrics.roc
+    points = np.stack([roc.false_positive_rate, roc.true_positive_rate, roc.confidences], axis=1).round(6)
+    counts = metrics.confusion.T.tolist()
+    return json.dumps({"classes": [*metrics.names, *others], "matrix": counts, "roc": points.tolist()})
 
 
 class Examined(NamedTuple):
