@@ -107,7 +107,7 @@ def answers(uri: str) -> bool:
 @pytest.mark.parametrize(
     ("mode", "words"),
     [
-        ("ingest", ("source=demo", "demo_images=16", "demo_imgsz=64")),
+        ("ingest", ("source=demo", "demo_images=40", "demo_imgsz=64")),
         ("train", ("data=data", "model=yolo11n", "epochs=1", *SMALL)),
     ],
     ids=["an image with the client alone", "one with all of MLflow"],
