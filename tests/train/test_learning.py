@@ -37,6 +37,7 @@ def picture(seed: int) -> tuple[bytes, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # a real training, on a machine that may be busy
 def test_eight_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
     for split, copies in (("train", 6), ("val", 1)):
         for kind in ("images", "labels"):
