@@ -118,7 +118,7 @@ class ClassificationMetrics:
     """Of classify.
 
     top1, top5: share of the images whose class is the most probable one, or among the five. confusion: (nc, nc)
-    counts of images, [predicted, true]. roc: of each class of each image as a guess.
+    counts of images, [predicted, true]. found, true: of each image, and its class.
     """
 
     names: tuple[str, ...]
@@ -126,7 +126,15 @@ class ClassificationMetrics:
     top1: float
     top5: float
     confusion: Indices
-    roc: Roc
+    found: Sequence[Classification]
+    true: Indices
+
+    @property
+    def roc(self) -> Roc:
+        """Of each class of each image as a guess."""
+        probabilities = np.array([each.probabilities for each in self.found], np.float32).reshape(-1, len(self.names))
+        right = self.true[:, None] == np.arange(len(self.names))
+        return receiver_operating(probabilities.ravel(), right.ravel(), self.images)
 
     @property
     def classes(self) -> Indices:
@@ -184,15 +192,14 @@ def measure_classes(
     confusion = np.zeros((len(names), len(names)), np.int64)
     np.add.at(confusion, (best[:, 0], true), 1)
     among = best == true[:, None]
-    probabilities = np.array([each.probabilities for each in found], np.float32).reshape(-1, len(names))
-    right = true[:, None] == np.arange(len(names))
     return ClassificationMetrics(
         names=tuple(names),
         images=len(labels),
         top1=mean(among[:, 0]),
         top5=mean(among.any(axis=1)),
         confusion=confusion,
-        roc=receiver_operating(probabilities.ravel(), right.ravel(), len(labels)),
+        found=found,
+        true=true,
     )
 
 
