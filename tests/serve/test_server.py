@@ -207,10 +207,13 @@ def test_empty_repository_is_nothing_to_serve(tmp_path):
 def test_server_ends_with_whoever_serves(tmp_path, triton_home, end):
     deployed(tmp_path / "repository", write_serving(tmp_path / "serving.onnx"))
     endpoint = free_endpoint()
+    # SIGINT as in a terminal: what a script starts in the background is told to ignore it.
     program = textwrap.dedent(f"""
+        import signal
         from pathlib import Path
         from yolocore.progress import SILENT
         from yolocore.serve.server import Endpoint, serve_forever
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         class Printer(type(SILENT)):
             def note(self, text): print(text, flush=True)
         repository, endpoint = Path({str(tmp_path / "repository")!r}), Endpoint("127.0.0.1", {endpoint.port})
