@@ -33,6 +33,7 @@ HOMES = {
     "kfp": {"components", "pipelines"},
     "kubernetes": {"yolocore/component/cluster.py"},
     "tritonclient": {"yolocore/runtimes/triton.py", "yolocore/serve"},
+    "openvino": {"yolocore/export/openvino.py", "yolocore/runtimes/openvino.py"},
     "dvc": set(),
     "ultralytics": set(),
 }
@@ -45,6 +46,7 @@ HEAVY = (
     "kubernetes",
     "dvc",
     "onnxruntime",
+    "openvino",
     "tritonclient",
     "boto3",
     "matplotlib",

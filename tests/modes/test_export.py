@@ -19,6 +19,7 @@ from yolocore.model.yolo11 import build
 from yolocore.modes.export import export
 from yolocore.modes.inputs import ExportInputs
 from yolocore.records import ExportRecord
+from yolocore.runtimes.detector import open_detector
 from yolocore.runtimes.onnx import OnnxRuntime
 
 QUICK = ExportConfig(simplify=False, parity_images=2)
@@ -73,6 +74,23 @@ def test_other_tasks_leave_the_network_alone(inputs: ExportInputs, tmp_path: Pat
     (row,) = record.parity
     assert (record.task, row.model, row.images) == (task, "model.onnx", 2)
     assert (row.boxes > 0) == (task != "classify")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_openvino_is_written_and_proven(inputs: ExportInputs, tmp_path: Path, task: Task) -> None:
+    """The network alone, of any task: a server is given ONNX."""
+    save_weights(tmp_path / "model.pt", lively_network(task), meta_of(task))
+    config = QUICK.model_copy(update={"format": "openvino"})
+    record = export(config, inputs.model_copy(update={"model": str(tmp_path / "model.pt")}), tmp_path / "out")
+    assert {name: artifact.path for name, artifact in record.artifacts.items()} == {"model": "model.openvino"}
+    written = tmp_path / "out" / "model.openvino"
+    assert sorted(path.name for path in written.iterdir()) == ["model.bin", "model.xml"]
+    assert record.artifacts["model"].bytes == sum(path.stat().st_size for path in written.iterdir())
+    (row,) = record.parity
+    assert (record.format, row.model, row.images) == ("openvino", "model.openvino", 2)
+    assert (row.boxes > 0) == (task != "classify")
+    assert set(record.versions) == {"torch", "onnx", "openvino", "onnxslim"}
+    assert open_detector(str(written)).meta.task == task
 
 
 def test_size_and_fixed_shape(inputs: ExportInputs, tmp_path: Path) -> None:

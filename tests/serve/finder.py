@@ -17,7 +17,7 @@ from tests.runtimes.bright import picture
 from yolocore.config import ExportConfig
 from yolocore.meta import ModelMeta
 from yolocore.records import FILE_NAME, ExportRecord
-from yolocore.runtimes.base import ONNX_KEY
+from yolocore.runtimes.base import META_KEY
 from yolocore.runtimes.triton import ServingInfo
 
 META = ModelMeta(names=("red", "green"), imgsz=64)
@@ -150,7 +150,7 @@ def _save(
     initializers = [numpy_helper.from_array(np.asarray(value), name) for name, value in values if name in used]
     graph = helper.make_graph(nodes, "finder", inputs, outputs, initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    helper.set_model_props(model, {ONNX_KEY: META.model_dump_json()})
+    helper.set_model_props(model, {META_KEY: META.model_dump_json()})
     onnx.save(model, path)
     return path
 

@@ -88,7 +88,12 @@ def sent(store: ObjectStore, inputs: S, listener: Listener) -> S:
 
 
 def _each(inputs: S, change: Callable[[str], str]) -> S:
-    return inputs.model_copy(update={name: change(value) for name, value in inputs if isinstance(value, str)})
+    """Every input changed; of one that is a list, each."""
+
+    def of(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        return tuple(map(change, value)) if isinstance(value, tuple) else change(value)
+
+    return inputs.model_copy(update={name: of(value) for name, value in inputs})
 
 
 def _brought_here(store: ObjectStore | None, value: str, listener: Listener) -> str:

@@ -26,8 +26,8 @@ def _not_zero(batch: int) -> int:
 ImageSize = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
 Batch = Annotated[int, Field(ge=-1), AfterValidator(_not_zero)]
 Optimizer = Literal["auto", "SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSProp"]
-ExportFormat = Literal["onnx"]
-BenchmarkFormat = Literal["torch", "onnx"]
+ExportFormat = Literal["onnx", "openvino"]
+BenchmarkFormat = Literal["torch", "onnx", "openvino"]
 
 DEVICE = "where to compute: auto, cpu, cuda or cuda:N"
 CONF = "lowest score of a detection that is kept"
@@ -182,7 +182,7 @@ class PredictConfig(Section):
 class ExportConfig(Section):
     """Write a checkpoint in a deployment format and prove that it is the same model."""
 
-    format: ExportFormat = option("onnx", "target format")
+    format: ExportFormat = option("onnx", "target format; onnx is the one that is served")
     imgsz: ImageSize | None = option(None, IMGSZ)
     dynamic: bool = option(True, "accept any batch size and any image size that is a multiple of the stride")
     simplify: bool = option(True, "fold constants and fuse nodes")
@@ -199,7 +199,7 @@ class BenchmarkConfig(Section):
     """Compare the formats of a model: size, accuracy, speed, memory."""
 
     formats: tuple[BenchmarkFormat, ...] | None = option(
-        None, "formats to compare; empty: all that the model has, a checkpoint torch and onnx, an exported one its own"
+        None, "formats to compare; empty: the model's own, and those exported beside it or, if none is, all"
     )
     split: str = option("val", SPLIT)
     imgsz: ImageSize | None = option(None, IMGSZ)

@@ -17,7 +17,7 @@ from onnx import helper
 from yolocore.meta import ModelMeta
 from yolocore.model.fuse import fuse
 from yolocore.model.yolo11 import YOLO11
-from yolocore.runtimes.base import ONNX_KEY, columns
+from yolocore.runtimes.base import META_KEY, columns
 
 IMAGES, PREDICTION, PROTOTYPES = "images", "prediction", "prototypes"
 
@@ -54,7 +54,7 @@ def network_model(
     # What the tracer noted of inner shapes is long, of no use to any engine, and may be from the traced size.
     del network.graph.value_info[:]
     network.graph.output[0].type.tensor_type.shape.dim[1].dim_value = columns(meta)
-    helper.set_model_props(network, {ONNX_KEY: meta.model_dump_json()})
+    helper.set_model_props(network, {META_KEY: meta.model_dump_json()})
     onnx.checker.check_model(network, full_check=True)
     return network
 

@@ -1,6 +1,6 @@
 """benchmark: the formats of a model side by side.
 
-1. find each format's file; without an export step's folder, export for the occasion
+1. find each format's model; one that no export step has made is exported for the occasion
 2. accuracy: the evaluator over the split, every format at the same square shape
 3. speed and memory: each format in a process of its own, taking turns, with the same number of threads
 4. the table and the picture
@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 from yolocore.benchmark.probe import Job, Probe
 from yolocore.benchmark.timing import figures, take_turns
@@ -26,11 +27,14 @@ from yolocore.modes.inputs import BenchmarkInputs, ExportInputs, model_digest
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
 from yolocore.records import BenchmarkRecord, BenchmarkRow, ExportRecord
+from yolocore.runtimes.base import SUFFIXES
 from yolocore.runtimes.detector import TRITON_SCHEMES, Detector, LocalDetector, engine_versions, open_detector
-from yolocore.store import file_digest
+from yolocore.store import files_below, tree_digest
 
 TABLE, SHEET, PICTURE = "benchmark.md", "benchmark.csv", "benchmark.png"
-_OCCASION = "occasion"  # folder of the export that is made where none is given, and not kept
+_FORMATS: tuple[str, ...] = get_args(BenchmarkFormat)
+_CPU_ONLY = ("openvino",)
+_OCCASION = "occasion"  # folder of exports that are made where none is given, and not kept
 
 
 def benchmark(
@@ -47,15 +51,15 @@ def benchmark(
     dataset = open_dataset(inputs.data)
     split = dataset.split(config.split)
     digests = {"model": model_digest(inputs.model), "data": split.digest}
-    formats = _formats(config, inputs.model)
-    files = _files(formats, inputs, digests["model"])
-    digests |= {name: file_digest(path) for name, path in files.items() if name != "torch"}
+    found = _files(config, inputs, digests["model"])
+    digests |= {name: tree_digest(path) for name, path in found.items() if path and name != "torch"}
     with Step(BenchmarkRecord, config, digests, out) as step:
         if step.finished:
             return step.finished
-        if "onnx" in formats and "onnx" not in files:
-            files["onnx"] = _export(config, inputs, step.work / _OCCASION / "export", listener)
-        files = {name: files[name] for name in formats}
+        files = {
+            name: path or _export(name, config, inputs, step.work / _OCCASION / name, listener)
+            for name, path in found.items()
+        }
         detectors = {name: open_detector(str(path), config.device, config.half) for name, path in files.items()}
         first = next(iter(detectors.values()))
         dataset.check_task(first.meta.task, first.meta.keypoints)
@@ -66,7 +70,7 @@ def benchmark(
         settings = ValConfig(imgsz=imgsz, conf=config.conf, iou=config.iou, max_det=config.max_det, rect=False)
         for name, detector in detectors.items():
             accuracy = accuracy_figures(evaluate(detector, split, settings, listener).summary())
-            rows.append(BenchmarkRow(format=name, megabytes=files[name].stat().st_size / 1e6, accuracy=accuracy))
+            rows.append(BenchmarkRow(format=name, megabytes=_megabytes(files[name]), accuracy=accuracy))
         lasting = {row.format: {"megabytes": row.megabytes, **row.accuracy} for row in rows}
         threads = len(os.sched_getaffinity(0))
         passing = _speed(config, inputs, files, imgsz, threads, listener)
@@ -121,35 +125,51 @@ def _flat(formats: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return {f"{name}/{key}": value for name, figures in formats.items() for key, value in figures.items()}
 
 
-def _formats(config: BenchmarkConfig, model: str) -> tuple[BenchmarkFormat, ...]:
-    """Those that are compared. Raises UsageError for one that the model does not have."""
-    if Path(model).suffix != ".onnx":
-        return config.formats or ("torch", "onnx")
-    if set(config.formats or ("onnx",)) != {"onnx"}:
-        raise UsageError(f"model={model}: is an exported model; leave out formats=, or give the checkpoint")
-    return ("onnx",)
+def _files(config: BenchmarkConfig, inputs: BenchmarkInputs, digest: str) -> dict[str, Path | None]:
+    """The formats that are compared, in their order, and where each one's model lies; None: nowhere yet.
+
+    digest: the model's. Raises UsageError for a format that the model does not have, and for folders of others.
+    """
+    own = next((name for name in _FORMATS if Path(inputs.model).suffix == SUFFIXES[name]), "torch")
+    files: dict[str, Path | None] = {**_exported(inputs, digest), own: Path(inputs.model)}
+    if own == "torch":
+        files = {name: files.get(name) for name in _FORMATS if not inputs.exported or name in files or config.formats}
+    wanted = config.formats or [name for name in files if config.device in ("auto", "cpu") or name not in _CPU_ONLY]
+    if missing := set(wanted) - set(files):
+        raise UsageError(
+            f"formats={','.join(config.formats or ())}: model={inputs.model} is an exported model, and {missing.pop()} "
+            "is not there; give its export step's folder in exported=, or give the checkpoint, or leave out formats="
+        )
+    return {name: files[name] for name in _FORMATS if name in wanted}
 
 
-def _files(formats: Sequence[BenchmarkFormat], inputs: BenchmarkInputs, digest: str) -> dict[str, Path]:
-    """The file of each format that exists already. digest: the model's."""
-    model = Path(inputs.model)
-    alone = {"onnx": model} if model.suffix == ".onnx" else {"torch": model} if "torch" in formats else {}
-    if not inputs.exported:
-        return alone
-    record = ExportRecord.load(Path(inputs.exported))
-    if digest not in (record.inputs["model"], record.artifacts["model"].digest):
-        raise UsageError(f"exported={inputs.exported}: is not of model={inputs.model}; export that model first")
-    return {"onnx": Path(inputs.exported) / record.artifacts["model"].path, **alone} if "onnx" in formats else alone
+def _exported(inputs: BenchmarkInputs, digest: str) -> dict[str, Path]:
+    """The models in the folders of export steps. digest: the model's, to which they must belong."""
+    records = [(folder, ExportRecord.load(Path(folder))) for folder in inputs.exported]
+    made_from = {record.artifacts["model"].digest: record.inputs["model"] for _, record in records}
+    checkpoint = made_from.get(digest, digest)
+    files: dict[str, Path] = {}
+    for folder, record in records:
+        if record.inputs["model"] != checkpoint:
+            raise UsageError(f"exported={folder}: is not of model={inputs.model}; export that model first")
+        if record.format in files:
+            raise UsageError(f"exported={folder}: is the second one as {record.format}; give one for each format")
+        files[record.format] = Path(folder) / record.artifacts["model"].path
+    return files
 
 
-def _export(config: BenchmarkConfig, inputs: BenchmarkInputs, folder: Path, listener: Listener) -> Path:
+def _export(format: str, config: BenchmarkConfig, inputs: BenchmarkInputs, folder: Path, listener: Listener) -> Path:
     # Only here, since it brings torch.
     from yolocore.modes.export import export
 
-    record = export(
-        ExportConfig(imgsz=config.imgsz), ExportInputs(model=inputs.model, data=inputs.data), folder, listener
-    )
+    settings = ExportConfig.model_validate({"format": format, "imgsz": config.imgsz})
+    record = export(settings, ExportInputs(model=inputs.model, data=inputs.data), folder, listener)
     return folder / record.artifacts["model"].path
+
+
+def _megabytes(path: Path) -> float:
+    """Size of a model, be it a file or a folder."""
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else files_below(path))) / 1e6
 
 
 def _common_size(config: BenchmarkConfig, detectors: Mapping[str, Detector]) -> int:

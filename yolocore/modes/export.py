@@ -1,6 +1,6 @@
 """export: a checkpoint becomes the files that other programs run, each proven on real images.
 
-1. write the network, and around one for detect the served model
+1. write the network in the format, and as ONNX around one for detect the served model
 2. compare each with the checkpoint; without parity nothing is published
 """
 
@@ -21,21 +21,25 @@ from yolocore.errors import DataError
 from yolocore.export.onnx import PREDICTION, network_model
 from yolocore.export.parity import network_candidate, prove, serving_candidate
 from yolocore.export.serving import serving_model
+from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import load_weights
 from yolocore.modes.inputs import ExportInputs, model_digest
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
 from yolocore.records import ExportRecord
+from yolocore.runtimes.base import SUFFIXES, Runtime
 from yolocore.runtimes.detector import Image
 from yolocore.runtimes.onnx import OnnxRuntime
 from yolocore.runtimes.torch import TorchRuntime
 
-MODEL, SERVING = "model.onnx", "serving.onnx"
+SERVING = "serving.onnx"
 _SPLIT = "val"
+_ENGINES = {"onnx": ("onnxruntime",), "openvino": ("openvino",)}  # libraries that run each format
 
 
 def export(config: ExportConfig, inputs: ExportInputs, out: Path, listener: Listener = SILENT) -> ExportRecord:
-    """Write `model.onnx` (the network) and, for detect, `serving.onnx` (from an image to its boxes) into `out`.
+    """Write `model.onnx` or `model.openvino` (the network) and, for detect as ONNX, `serving.onnx` (from an image
+    to its boxes) into `out`.
 
     Raises ModelError for a checkpoint that cannot be read, DataError for a dataset without val images,
     RefusedError when an export does not answer as the checkpoint does. `out` is then as it was before.
@@ -50,13 +54,14 @@ def export(config: ExportConfig, inputs: ExportInputs, out: Path, listener: List
         model, meta = load_weights(inputs.model)
         meta = meta.model_copy(update={"imgsz": config.imgsz or meta.imgsz})
 
-        served = meta.task == "detect"
+        served = meta.task == "detect" and config.format == "onnx"
         listener.start("export", 1 + served)
         network = network_model(model, meta, dynamic=config.dynamic, simplify=config.simplify, opset=config.opset)
-        onnx.save(network, step.work / MODEL)
+        file = "model" + SUFFIXES[config.format]
+        runtime = _written(network, meta, step.work / file)
         listener.advance()
-        candidates = [network_candidate(MODEL, OnnxRuntime(step.work / MODEL, device="cpu"), config)]
-        artifacts = {"model": MODEL}
+        candidates = [network_candidate(file, runtime, config)]
+        artifacts = {"model": file}
         if served:
             # A server batches as it likes, whatever the network alone was fixed to.
             batching = network
@@ -82,11 +87,24 @@ def export(config: ExportConfig, inputs: ExportInputs, out: Path, listener: List
                 for name in ("worst_iou", "worst_score", "raw_score", "raw_pixels")
             },
             artifacts=artifacts,
-            versions={name: version(name) for name in ("torch", "onnx", "onnxruntime", "onnxslim")},
+            versions={name: version(name) for name in ("torch", "onnx", "onnxslim", *_ENGINES[config.format])},
             format=config.format,
             task=meta.task,
             parity=parity,
         )
+
+
+def _written(network: onnx.ModelProto, meta: ModelMeta, path: Path) -> Runtime:
+    """Write the network in the format that the path's suffix says, and load what was written."""
+    if path.suffix == SUFFIXES["onnx"]:
+        onnx.save(network, path)
+        return OnnxRuntime(path, device="cpu")
+    # Only here, since no other format needs it.
+    from yolocore.export.openvino import save_openvino
+    from yolocore.runtimes.openvino import OpenVinoRuntime
+
+    save_openvino(network, meta, path)
+    return OpenVinoRuntime(path, device="cpu")
 
 
 def _evenly(split: Split, count: int, listener: Listener) -> Iterator[tuple[str, Image]]:

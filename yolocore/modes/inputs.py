@@ -79,7 +79,9 @@ class ExportInputs(Section):
 class BenchmarkInputs(Section):
     model: ModelName = _required("checkpoint, or an exported model")
     data: str = _required("ingested dataset, a dataset.yaml in YOLO form, or class folders")
-    exported: str = Field("", description="folder of the model's export step; empty: exported for the occasion")
+    exported: tuple[str, ...] = Field(
+        (), description="folders of the model's export steps, one a format; empty: exported for the occasion"
+    )
 
 
 class GateInputs(Section):

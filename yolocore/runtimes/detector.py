@@ -24,7 +24,7 @@ from yolocore.errors import ModelError, UsageError
 from yolocore.letterbox import Letterbox, centre_crop, rect_shape, to_tensor_batch
 from yolocore.meta import ModelMeta, Task
 from yolocore.nms import non_max_suppression
-from yolocore.runtimes.base import Runtime
+from yolocore.runtimes.base import SUFFIXES, Runtime
 from yolocore.runtimes.postprocess import restore
 
 Image = npt.NDArray[np.uint8]
@@ -179,7 +179,7 @@ def _canvas(sources: Sequence[tuple[int, int]], imgsz: int, stride: int, rect: b
 
 
 def open_detector(model: str, device: str = "auto", half: bool = False) -> Detector:
-    """Load a model by its suffix (.pt, .onnx) or reach a served one (triton://host:port/name).
+    """Load a model by its suffix (see `SUFFIXES`) or reach a served one (triton://host:port/name).
 
     device: auto, cpu, cuda or cuda:N. half: half precision, which only a checkpoint can still choose.
     Raises ModelError for a file that is missing, broken or of an unknown kind, ServiceError for a server
@@ -192,11 +192,17 @@ def open_detector(model: str, device: str = "auto", half: bool = False) -> Detec
 
         return TritonDetector(model)
     path = Path(model)
-    if path.suffix not in (".pt", ".onnx"):
-        raise ModelError(f"model={model}: unknown kind; give a .pt or .onnx file or triton://host:port/name")
-    if not path.is_file():
+    if path.suffix not in SUFFIXES.values():
+        kinds = ", ".join(SUFFIXES.values())
+        raise ModelError(f"model={model}: unknown kind; give one of {kinds}, or triton://host:port/name")
+    folder = path.suffix == SUFFIXES["openvino"]
+    if not (path.is_dir() if folder else path.is_file()):
         raise ModelError(f"model={model}: no such file; train or export one first, or correct the path")
-    if path.suffix == ".onnx":
+    if folder:
+        from yolocore.runtimes.openvino import OpenVinoRuntime
+
+        return LocalDetector(OpenVinoRuntime(path, device=device))
+    if path.suffix == SUFFIXES["onnx"]:
         from yolocore.runtimes.onnx import OnnxRuntime
 
         return LocalDetector(OnnxRuntime(path, device=device))
@@ -214,7 +220,7 @@ def check_task(model: str, meta: ModelMeta, task: Task | None) -> None:
 def engine_versions(model: str) -> dict[str, str]:
     """Versions of the libraries that decide what `open_detector(model)` finds."""
     versions = {"numpy": np.__version__, "opencv": cv2.__version__}
-    engine = {".pt": "torch", ".onnx": "onnxruntime"}.get(Path(model).suffix)
+    engine = {".pt": "torch", ".onnx": "onnxruntime", ".openvino": "openvino"}.get(Path(model).suffix)
     if engine:
         versions[engine] = importlib.metadata.version(engine)
     return versions

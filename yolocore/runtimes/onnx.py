@@ -6,13 +6,11 @@ import os
 import re
 from pathlib import Path
 
-import numpy as np
 import onnxruntime as ort
-from pydantic import ValidationError
 
 from yolocore.errors import ModelError, UsageError
 from yolocore.meta import ModelMeta
-from yolocore.runtimes.base import ONNX_KEY, Floats, Outputs, columns
+from yolocore.runtimes.base import META_KEY, Floats, Outputs, check_interface, parse_meta, run_in_batches
 
 ort.disable_telemetry_events()
 _QUIET = 3  # errors only: the runtime's warnings speak of its own optimiser
@@ -39,23 +37,17 @@ class OnnxRuntime:
 
     def forward(self, batch: Floats) -> Outputs:
         """As `Runtime.forward`. A model of fixed batch is run as often as it takes."""
-        if self._batch is None or self._batch == len(batch):
-            return self._run(batch)
-        parts = [self._run(_filled(batch[i : i + self._batch], self._batch)) for i in range(0, len(batch), self._batch)]
-        return tuple(np.concatenate(outputs)[: len(batch)] for outputs in zip(*parts, strict=True))
+        return run_in_batches(self._run, batch, self._batch)
 
     def _run(self, batch: Floats) -> Outputs:
         return tuple(self._session.run(None, {self._session.get_inputs()[0].name: batch}))
 
     def _check(self, path: Path) -> None:
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        width, count = columns(self.meta), 2 if self.meta.task == "segment" else 1
+        inputs = self._session.get_inputs()
         pixels = len(inputs) == 1 and inputs[0].type == "tensor(float)" and len(inputs[0].shape) == 4
-        if not pixels or len(outputs) != count or outputs[0].shape[1] != width:
-            raise ModelError(
-                f"model={path}: does not map pixels to {width} numbers as a model for {self.meta.task} does; "
-                "give the network that export wrote, not the serving model"
-            )
+        check_interface(
+            self.meta, path, pixels=pixels, widths=[output.shape[1] for output in self._session.get_outputs()]
+        )
 
 
 def open_session(path: Path, device: str, threads: int | None = None) -> ort.InferenceSession:
@@ -74,14 +66,7 @@ def open_session(path: Path, device: str, threads: int | None = None) -> ort.Inf
 
 def read_meta(session: ort.InferenceSession, path: Path) -> ModelMeta:
     """What `export` wrote into a model. Raises ModelError where that is missing or damaged."""
-    content = session.get_modelmeta().custom_metadata_map.get(ONNX_KEY)
-    if content is None:
-        raise ModelError(f"model={path}: an ONNX model, but no YOLO exported here; make it with: yolo export")
-    try:
-        return ModelMeta.model_validate_json(content)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        raise ModelError(f"model={path}: its metadata cannot be read ({reason}); export it again") from None
+    return parse_meta(session.get_modelmeta().custom_metadata_map.get(META_KEY), path)
 
 
 def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
@@ -93,8 +78,3 @@ def _providers(device: str) -> list[str | tuple[str, dict[str, int]]]:
     if not cuda or not numbered:
         raise UsageError(f"device={device}: not available to ONNX Runtime here; give cpu or auto")
     return [("CUDAExecutionProvider", {"device_id": int(numbered[1] or 0)}), "CPUExecutionProvider"]
-
-
-def _filled(batch: Floats, size: int) -> Floats:
-    """The batch, made up to size with empty images."""
-    return np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
