@@ -30,6 +30,9 @@ class Parameter:
 Sections = Mapping[str, type[Section]]
 Settings = dict[str, dict[str, Any]]  # by section, by name
 
+# What no form asks for: a pipeline that exports does so in every format.
+DECIDED = ("export_format",)
+
 
 def of_tree(*names: str) -> dict[str, type[Section]]:
     """Sections of the config tree by name."""
@@ -43,7 +46,7 @@ def of_tree(*names: str) -> dict[str, type[Section]]:
 
 def parameters(section: type[Section]) -> list[Parameter]:
     """A section's fields as parameters; the default of a required one is `inspect.Parameter.empty`."""
-    return [_parameter(name, field) for name, field in section.model_fields.items()]
+    return [parameter(name, field) for name, field in section.model_fields.items()]
 
 
 def plain(value: Any) -> Any:
@@ -57,11 +60,14 @@ def plain(value: Any) -> Any:
 
 def arguments(settings: Mapping[str, Section]) -> dict[str, Any]:
     """Values by parameter name: {'train_epochs': 40, …}."""
-    return {
-        f"{section}_{name}": plain(value)
-        for section, values in settings.items()
-        for name, value in values.model_dump().items()
-    }
+    asked = fields({section: type(values) for section, values in settings.items()})
+    return {key: plain(getattr(settings[section], name)) for key, (section, name) in asked.items()}
+
+
+def fields(sections: Sections) -> dict[str, tuple[str, str]]:
+    """What a form of these sections asks for: section and name of each setting, by the name of its parameter."""
+    asked = {f"{section}_{name}": (section, name) for section, kind in sections.items() for name in kind.model_fields}
+    return {key: setting for key, setting in asked.items() if key not in DECIDED}
 
 
 def form(
@@ -72,28 +78,31 @@ def form(
     The function itself takes them as `settings[section][name]`. defaults: values by parameter name that are proposed
     in place of the sections' own.
     """
-    fields = [(section, p) for section, kind in sections.items() for p in parameters(kind)]
-    fields.sort(key=lambda field: field[1].default is not inspect.Parameter.empty)  # those without a default come first
+    asked = [
+        (key, section, parameter(name, sections[section].model_fields[name]))
+        for key, (section, name) in fields(sections).items()
+    ]
+    asked.sort(key=lambda field: field[2].default is not inspect.Parameter.empty)  # those without a default come first
 
     def decorate(function: Callable[[Settings], None]) -> Callable[..., None]:
         @functools.wraps(function)
         def flattened(*values: Any) -> None:
             settings: Settings = {section: {} for section in sections}
-            for (section, parameter), value in zip(fields, values, strict=True):
-                settings[section][parameter.name] = value
+            for (_, section, p), value in zip(asked, values, strict=True):
+                settings[section][p.name] = value
             function(settings)
 
         # Kubeflow reads the form from the signature and the texts beside its fields from the docstring.
         form_fields = [
             inspect.Parameter(
-                f"{section}_{p.name}",
+                key,
                 inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                default=defaults.get(f"{section}_{p.name}", p.default),
+                default=defaults.get(key, p.default),
                 annotation=p.type,
             )
-            for section, p in fields
+            for key, _, p in asked
         ]
-        texts = "\n".join(f"    {section}_{p.name}: {p.description}" for section, p in fields)
+        texts = "\n".join(f"    {key}: {p.description}" for key, _, p in asked)
         flattened.__signature__ = inspect.Signature(form_fields)  # type: ignore[attr-defined]
         flattened.__doc__ = f"{inspect.getdoc(function)}\n\nArgs:\n{texts}\n"
         return flattened
@@ -101,7 +110,8 @@ def form(
     return decorate
 
 
-def _parameter(name: str, field: FieldInfo) -> Parameter:
+def parameter(name: str, field: FieldInfo) -> Parameter:
+    """One setting as a parameter."""
     kind: Any = next((kind for kind in (bool, int, float) if field.annotation is kind), str)
     default = inspect.Parameter.empty if field.is_required() else plain(field.default)
     return Parameter(name, kind, default, field.description or "")

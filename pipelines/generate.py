@@ -27,16 +27,16 @@ WIDTH = 120
 
 @dataclass(frozen=True)
 class Given:
-    """An input that another step's result gives: the artifact, whose path it is given, and its type."""
+    """An input that other steps' results give: the artifacts, whose paths it is given, and their type."""
 
-    artifact: str
     type: str
+    artifacts: tuple[str, ...]
 
 
-DATASET = Given("dataset", "Dataset")
-IMAGES = Given("images", "Dataset")
-MODEL = Given("model", "Model")
-EXPORTED = Given("exported", "Model")
+DATASET = Given("Dataset", ("dataset",))
+IMAGES = Given("Dataset", ("images",))
+MODEL = Given("Model", ("model",))
+EXPORTED = Given("Model", ("exported",))
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,15 @@ WIRING = {
     "tune": Wiring("checkpoint", "Model", {"data": DATASET}, image="train"),
     "val": Wiring("evaluation", given={"model": MODEL, "data": DATASET}, confusion=True),
     "predict": Wiring("predictions", given={"model": MODEL, "source": IMAGES}),
-    "export": Wiring("exported", "Model", {"model": Given("checkpoint", "Model"), "data": DATASET}),
+    "export": Wiring("exported", "Model", {"model": Given("Model", ("checkpoint",)), "data": DATASET}),
     # Its image has no PyTorch; that the checkpoint finds the same, export has proven.
-    "benchmark": Wiring("comparison", given={"model": EXPORTED, "exported": EXPORTED, "data": DATASET}),
+    "benchmark": Wiring(
+        "comparison",
+        given={"model": EXPORTED, "exported": Given("Model", ("exported", "openvino")), "data": DATASET},
+    ),
     "gate": Wiring(
         "verdict",
-        given={"exported": EXPORTED, "data": DATASET, "benchmark": Given("comparison", "Artifact")},
+        given={"exported": EXPORTED, "data": DATASET, "benchmark": Given("Artifact", ("comparison",))},
         image="benchmark",
     ),
     "deploy": Wiring("deployment", given={"exported": EXPORTED, "data": DATASET}),
@@ -129,7 +132,9 @@ def _source(
     """Typed signature, described parameters, and a body of one call. door: its import, its name, its first words."""
     free.sort(key=lambda p: p.default is not inspect.Parameter.empty)  # those without a default come first
     signature = [
-        *dict.fromkeys(f"{given.artifact}: dsl.Input[dsl.{given.type}]" for given in wiring.given.values()),
+        *dict.fromkeys(
+            f"{name}: dsl.Input[dsl.{given.type}]" for given in wiring.given.values() for name in given.artifacts
+        ),
         *(_declared(p) for p in free if p.default is inspect.Parameter.empty),
         f"{wiring.result}: dsl.Output[dsl.{wiring.type}]",
         "metrics: dsl.Output[dsl.Metrics]",
@@ -143,7 +148,7 @@ def _source(
         "metrics=metrics",
         "report=report",
         *(["confusion=confusion"] if wiring.confusion else []),
-        *(f"{key}={given.artifact}.path" for key, given in wiring.given.items()),
+        *(f"{key}={_paths(given)}" for key, given in wiring.given.items()),
         *(f"{p.name}={p.name}" for p in free),
     ]
     described = [
@@ -187,7 +192,11 @@ def component_page(mode: str) -> str:
     name = image(wiring.image or mode).partition(":")[0]
     inputs = [p for p in parameters(INPUTS[mode]) if p.name not in wiring.given]
     rows = [
-        *((given.artifact, f"artifact ({given.type})", f"the mode's `{key}`") for key, given in wiring.given.items()),
+        *(
+            (name, f"artifact ({given.type})", f"the mode's `{key}`")
+            for key, given in wiring.given.items()
+            for name in given.artifacts
+        ),
         *((p.name, p.type.__name__, p.description) for p in inputs),
     ]
     lines = [
@@ -205,6 +214,13 @@ def component_page(mode: str) -> str:
         "pictures as `report`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _paths(given: Given) -> str:
+    """The expression that an input is passed as; several paths as the list that a command line takes."""
+    if len(given.artifacts) == 1:
+        return f"{given.artifacts[0]}.path"
+    return 'f"' + ",".join(f"{{{name}.path}}" for name in given.artifacts) + '"'
 
 
 def _declared(parameter: Parameter) -> str:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipelines import PIPELINES
-from pipelines.form import Sections, arguments
+from pipelines.form import Sections, arguments, fields
 from pipelines.package import documents
 from yolocore.config import Section, Tree, load_tree
 from yolocore.errors import UsageError
@@ -41,15 +41,15 @@ def read_pipeline(
     if pipeline not in PIPELINES:
         raise UsageError(f"unknown pipeline {pipeline!r}; did you mean {nearest(pipeline, PIPELINES)!r}?")
     module = importlib.import_module(f"pipelines.{pipeline}")
-    fields = {f"{section}_{name}" for section, kind in module.SECTIONS.items() for name in kind.model_fields}
-    keys = {**{key: value for key, value in defaults.items() if key in fields}, **keys}
+    asked = fields(module.SECTIONS)
+    keys = {**{key: value for key, value in defaults.items() if key in asked}, **keys}
     settings = _settings(module.SECTIONS, load_tree(params) if params else Tree(), keys)
     return PipelineRequest(pipeline, getattr(module, pipeline), arguments(settings))
 
 
 def _settings(sections: Sections, tree: Tree, keys: Mapping[str, str]) -> dict[str, Section]:
     """The values of a pipeline's sections: those of the tree where it has them, with 'section_name' keys laid over."""
-    known = {f"{section}_{name}": (section, name) for section, kind in sections.items() for name in kind.model_fields}
+    known = fields(sections)
     values = {section: dict(getattr(tree, section, {})) for section in sections}
     for key, text in keys.items():
         if key not in known:

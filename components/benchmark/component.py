@@ -8,6 +8,7 @@ from components.image import image
 @dsl.component(base_image=image("benchmark"), install_kfp_package=False)
 def benchmark(
     exported: dsl.Input[dsl.Model],
+    openvino: dsl.Input[dsl.Model],
     dataset: dsl.Input[dsl.Dataset],
     comparison: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
@@ -26,7 +27,7 @@ def benchmark(
     """Compare the formats of a model: size, accuracy, speed, memory.
 
     Args:
-        formats: formats to compare; empty: all that the model has, a checkpoint torch and onnx, an exported one its own
+        formats: formats to compare; empty: the model's own, and those exported beside it or, if none is, all
         split: split of the dataset that is used
         imgsz: longest side of the network's input in pixels; empty: the model's own
         conf: lowest score of a detection that is kept
@@ -45,7 +46,7 @@ def benchmark(
         metrics=metrics,
         report=report,
         model=exported.path,
-        exported=exported.path,
+        exported=f"{exported.path},{openvino.path}",
         data=dataset.path,
         formats=formats,
         split=split,

@@ -27,7 +27,7 @@ def export(
     """Write a checkpoint in a deployment format and prove that it is the same model.
 
     Args:
-        format: target format
+        format: target format; onnx is the one that is served
         imgsz: longest side of the network's input in pixels; empty: the model's own
         dynamic: accept any batch size and any image size that is a multiple of the stride
         simplify: fold constants and fuse nodes

@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import free_endpoint
 from yolocore.records import load_record
 
-CHAIN = ("ingest", "train", "val", "export", "benchmark", "gate", "deploy", "track")
+CHAIN = ("ingest", "train", "val", "export", "export-openvino", "benchmark", "gate", "deploy", "track")
+MODES = [stage.partition("-")[0] for stage in CHAIN]
 TINY = {
     "ingest": {"demo_images": 32, "demo_imgsz": 64},
     "train": {"epochs": 2, "imgsz": 64, "batch": 8, "workers": 0},
@@ -37,8 +38,9 @@ def test_the_chain_runs_once_and_reruns_what_has_changed(project, triton_home):
 
     project.set(**TINY, deploy={"port": free_endpoint().port})
     assert sorted(ran(project.call("dvc", "repro"))) == sorted(CHAIN)
-    records = {mode: load_record(project.folder / "runs" / mode) for mode in CHAIN}
-    assert all(record.step == mode for mode, record in records.items())
+    records = {stage: load_record(project.folder / "runs" / stage) for stage in CHAIN}
+    assert [record.step for record in records.values()] == MODES
+    assert [row.format for row in records["benchmark"].rows] == ["torch", "onnx", "openvino"]
 
     client = MlflowClient(tracking_uri=f"sqlite:///{project.folder / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("yolocore").experiment_id])
