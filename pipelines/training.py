@@ -26,8 +26,8 @@ def training(settings: Settings) -> None:
     1. ingest: images and labels become a dataset
     2. train: a detector learns from it
     3. val: its checkpoint is measured
-    4. export: the checkpoint becomes a deployable model, proven to be the same
-    5. benchmark: its accuracy, speed and size are measured
+    4. export: the checkpoint becomes a deployable model, one in each format, each proven to be the same
+    5. benchmark: their accuracy, speed and size are measured
     6. gate: it stands against the champion, on the same images
     7. deploy: it is served, and verified through the server
     8. track: it follows the objects of a video
