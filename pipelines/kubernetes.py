@@ -59,7 +59,7 @@ def promoting(task: PipelineTask) -> PipelineTask:
 
 def with_repository(task: PipelineTask) -> PipelineTask:
     """Mount the repository of models that the candidate's server reads (manifests/candidate), where steps look."""
-    return kubernetes.mount_pvc(task, "serving", "/work/serving")
+    return kubernetes.mount_pvc(task, "serving", "/yolo/serving")
 
 
 def light(task: PipelineTask) -> PipelineTask:

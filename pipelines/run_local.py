@@ -6,7 +6,7 @@
 
 Keys are the parameters of the pipeline's form; `params` gives the values of those that are left out, and
 `root` is the folder for artifacts (default: runs/kubeflow). Steps run in this environment, or with
-runner=docker each in its own image (`make images`), with the working directory as /work.
+runner=docker each in its own image (`make images`), with the working directory as /yolo.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def _restricted(name: str) -> dict[str, Any]:
         "entrypoint": "",  # a step is started by Kubeflow's executor
         # Of a checkout that is the working directory, nothing is imported: what runs is the image's.
         "environment": {"YOLO_PIPELINE": name, "PYTHONSAFEPATH": "1"},
-        "working_dir": "/work",
-        "mounts": [Mount("/work", str(Path.cwd()), type="bind")],
+        "working_dir": "/yolo",
+        "mounts": [Mount("/yolo", str(Path.cwd()), type="bind")],
         "tmpfs": {"/tmp": "exec,mode=1777"},
         "network_mode": "host",  # the server that deploy speaks to runs here
         "user": f"{os.getuid()}:{os.getgid()}",

@@ -56,7 +56,7 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(volume: Path, mode: str, *words: str, engine: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """engine: more words for it."""
-    return call("run", "--rm", *RESTRICTED, *engine, f"--volume={volume}:/work", image(mode), *words)
+    return call("run", "--rm", *RESTRICTED, *engine, f"--volume={volume}:/yolo", image(mode), *words)
 
 
 def test_a_chain_of_images(volume: Path) -> None:
@@ -134,7 +134,7 @@ def test_an_error_is_one_line_with_its_code(volume: Path) -> None:
 def test_sigterm_reaches_the_training(volume: Path) -> None:
     name = f"yolocore-test-{os.getpid()}"
     words = ("data=data", "model=yolo11n", "epochs=500", *SMALL, "out=long")
-    begun = call("run", "--detach", f"--name={name}", *RESTRICTED, f"--volume={volume}:/work", image("train"), *words)
+    begun = call("run", "--detach", f"--name={name}", *RESTRICTED, f"--volume={volume}:/yolo", image("train"), *words)
     assert begun.returncode == 0, begun.stderr
     try:
         while "epoch 2/500" not in (said := call("logs", name)).stdout + said.stderr:

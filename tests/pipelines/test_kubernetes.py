@@ -68,7 +68,7 @@ def test_a_step_is_tried_again(step):
 @pytest.mark.parametrize("step", ["gate", "deploy"])
 def test_what_serves_is_where_the_candidates_server_reads(step):
     (mount,) = platform(step)["pvcMount"]
-    assert mount["mountPath"] == "/work/serving"
+    assert mount["mountPath"] == "/yolo/serving"
 
 
 def test_training_has_shared_memory():
