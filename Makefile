@@ -43,9 +43,9 @@ serve: triton ## Serve the champion with Triton until Ctrl-C
 	@$(BIN)/yolo serve
 
 .PHONY: test
-test: triton ## Run all tests: quick ones on all cores, then the slow ones
+test: triton ## Run all tests: quick ones, then the slow ones, whose files share what takes long to make
 	$(BIN)/pytest -m "not slow" --numprocesses=2 --dist=worksteal
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --numprocesses=2 --dist=loadfile
 
 .PHONY: lint
 lint: install ## Check style and types
