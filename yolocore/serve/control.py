@@ -25,7 +25,7 @@ T = TypeVar("T")
 def admin_key(repository: Path) -> str:
     """The repository's key, made at the first call, readable by its owner only."""
     path = repository / ".admin-key"
-    with storage_errors(repository):
+    with storage_errors(repository, "repository="):
         repository.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -95,8 +95,7 @@ def write_entry(repository: Path, name: str, model: Path, info: ServingInfo) -> 
 
 def remove_entry(repository: Path, name: str, digest: str) -> None:
     """Take an entry away that serves under no name. The caller has unloaded it."""
-    with storage_errors(repository, "repository="):
-        shutil.rmtree(repository / entry_name(name, digest), ignore_errors=True)
+    shutil.rmtree(repository / entry_name(name, digest), ignore_errors=True)
 
 
 def point(repository: Path, name: str, pointer: Pointer) -> None:
@@ -139,9 +138,8 @@ def live_entry(repository: Path, name: str) -> Entry | None:
 
 def unpoint(repository: Path, name: str) -> None:
     """Let a name serve nothing, as before its first deployment."""
-    with storage_errors(repository, "repository="):
-        for folder in (repository / name, repository / f"{name}-jpeg"):
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in (repository / name, repository / f"{name}-jpeg"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def repair(repository: Path, name: str) -> None:
