@@ -1,4 +1,4 @@
-"""One network, its engines: PyTorch, ONNX Runtime, and the served graph that takes the image itself."""
+"""One network, its engines: PyTorch, ONNX Runtime, OpenVINO, and the served graph that takes the image itself."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import onnxruntime
 
 from bench.harness import compare
 from yolocore.export.onnx import network_model
+from yolocore.export.openvino import save_openvino
 from yolocore.export.serving import serving_model
 from yolocore.meta import ModelMeta
 from yolocore.model.yolo11 import build
 from yolocore.runtimes.detector import LocalDetector
 from yolocore.runtimes.onnx import OnnxRuntime
+from yolocore.runtimes.openvino import OpenVinoRuntime
 from yolocore.runtimes.torch import TorchRuntime
 
 SETTINGS = {"conf": 0.25, "iou": 0.7, "max_det": 300}
@@ -28,15 +30,18 @@ def main() -> None:
     serving = onnxruntime.InferenceSession(serving_model(network, meta, **SETTINGS).SerializeToString())
     image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+        path, ir = Path(folder) / "model.onnx", Path(folder) / "model.openvino"
         onnx.save(network, path)
+        save_openvino(network, meta, ir)
         in_torch = LocalDetector(TorchRuntime.of(model, meta))
         in_onnx = LocalDetector(OnnxRuntime(path, device="cpu"))
+        in_openvino = LocalDetector(OpenVinoRuntime(ir))
         compare(
             "yolo11n at 640 × 640, from a 640 × 480 image to its boxes, all cores",
             {
                 "torch": lambda: in_torch.detect([image], rect=False, **SETTINGS),
                 "onnxruntime": lambda: in_onnx.detect([image], rect=False, **SETTINGS),
+                "openvino": lambda: in_openvino.detect([image], rect=False, **SETTINGS),
                 "served graph, in process": lambda: serving.run(None, {"image": image[None]}),
             },
         )
