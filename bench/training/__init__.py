@@ -126,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU, on every side")
     parser.add_argument("--workers", type=int, default=2, help="of the loaders, beside the network")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
-    parser.add_argument("--trained", help="checkpoint for the data's classes, on which validation is timed")
+    parser.add_argument(
+        "--trained", help="checkpoint in the public layout, for the data's classes, on which validation is timed"
+    )
     parser.add_argument("--starts", nargs="+", default=["yolo11n"], help="checkpoints or architectures to train from")
     parser.add_argument("--accuracy", action="store_true", help="train to the end and compare mAP; takes hours")
     parser.add_argument("--epochs", type=int, default=30)
