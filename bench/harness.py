@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping
 from rich.console import Console
 from rich.table import Table
 
+# Threads of the contestant before look for work a while before they sleep, and would take the next one's cores.
+PAUSE = 0.05
+
 
 def compare(title: str, contestants: Mapping[str, Callable[[], object]], rounds: int = 15) -> None:
     """Print the median milliseconds of each contestant and its ratio to the first, after one round to warm up."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(rounds + 1):
         for name, run in contestants.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             run()
             if turn:
