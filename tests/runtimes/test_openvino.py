@@ -1,5 +1,7 @@
 """Models on OpenVINO: what ONNX Runtime computes, shapes that are fixed are honoured, other folders are refused."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,22 @@ def test_an_answer_outlives_the_next_request(tmp_path):
     (first,) = runtime.forward(np.zeros((1, 3, 64, 64), np.float32))
     runtime.forward(np.ones((1, 3, 64, 64), np.float32))
     assert not first.any()
+
+
+def test_signals_are_heard_when_engines_are_gone(tmp_path):
+    """The library leaves the stack of a dead engine to the handlers of signals, where there are several of them."""
+    script = """
+import os, signal, sys
+from pathlib import Path
+from yolocore.runtimes.openvino import OpenVinoRuntime
+first, second = (OpenVinoRuntime(Path(sys.argv[1]), threads=1) for _ in range(2))
+del first
+del second
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, "-c", script, write(tmp_path)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "heard\n", "")
 
 
 @pytest.mark.parametrize("task", TASKS)

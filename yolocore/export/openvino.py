@@ -9,7 +9,7 @@ import openvino
 
 from yolocore.meta import ModelMeta
 from yolocore.runtimes.base import META_KEY
-from yolocore.runtimes.openvino import NETWORK
+from yolocore.runtimes.openvino import NETWORK, core
 
 
 def save_openvino(network: onnx.ModelProto, meta: ModelMeta, folder: Path) -> None:
@@ -17,7 +17,7 @@ def save_openvino(network: onnx.ModelProto, meta: ModelMeta, folder: Path) -> No
 
     It is read by the runtime's own reader of ONNX: the converter that OpenVINO ships reports its use to its makers.
     """
-    model = openvino.Core().read_model(network.SerializeToString())
+    model = core().read_model(network.SerializeToString())
     model.set_rt_info(meta.model_dump_json(), META_KEY)
     folder.mkdir()
     openvino.save_model(model, folder / NETWORK, compress_to_fp16=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,16 @@ from yolocore.errors import ModelError, UsageError
 from yolocore.runtimes.base import META_KEY, Floats, Outputs, check_interface, parse_meta, run_in_batches
 
 NETWORK = "model.xml"  # inside the folder; its weights lie beside it, in model.bin
+
+
+@functools.cache
+def core() -> openvino.Core:
+    """The engine of this process, which is kept to its end.
+
+    Each engine gives its thread a stack for signals, and on its end the one that it found there: another engine's,
+    which may be gone by then. The next Ctrl-C would end the process without a word.
+    """
+    return openvino.Core()
 
 
 class OpenVinoRuntime:
@@ -33,10 +44,9 @@ class OpenVinoRuntime:
             # Left to itself, it computes in bf16 where the processor can, and is another model there.
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        core = openvino.Core()
         try:
-            network = core.read_model(path / NETWORK)
-            self._compiled = core.compile_model(network, "CPU", settings)
+            network = core().read_model(path / NETWORK)
+            self._compiled = core().compile_model(network, "CPU", settings)
         except Exception as error:  # it raises whatever a bad file makes its parsers raise
             reason = str(error).strip().splitlines()[-1].partition(" Please ")[0]
             raise ModelError(f"model={path}: cannot be loaded by OpenVINO ({reason}); export it again") from None
