@@ -106,8 +106,7 @@ def draw(formats: Figures, title: str, path: Path) -> None:
         for (name, figures), color in zip(formats.items(), colors, strict=True):
             x, y = figures["p50_ms"], 100 * figures[accuracy]
             trade.plot([x, figures["p95_ms"]], [y, y], color=color, linewidth=2, alpha=0.4)
-            trade.plot(x, y, "o", markersize=9, color=color)
-            trade.annotate(name, (x, y), xytext=(0, 9), textcoords="offset points", ha="center")
+            trade.plot(x, y, "o", markersize=9, color=color, label=name)
         # A point more on either side, so that a difference of nothing does not fill the picture.
         accuracies = [100 * figures[accuracy] for figures in formats.values()]
         trade.set(xlim=(0, 1.1 * max(figures["p95_ms"] for figures in formats.values())))
@@ -116,6 +115,9 @@ def draw(formats: Figures, title: str, path: Path) -> None:
         trade.set(
             title="up and to the left is better", xlabel="ms per image: p50 to p95", ylabel=f"{_ACCURACY[accuracy]}, %"
         )
+
+        # Beside the points the names would lie on each other: formats of one model are equally accurate.
+        trade.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(names), frameon=False)
 
         ends = [0.0] * len(names)
         for stage, (label, shade) in _STAGES.items():
