@@ -22,7 +22,6 @@ from yolocore.records import Record, load_record
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_the_pipelines_from_a_first_training_to_the_commit_that_promotes(project, triton_home, monkeypatch):
     """Training deploys a first model; other pipelines use what it made; retraining finds the same training in the
     object store, and stops; with a setting changed it goes all the way, to the commit that tells production."""
