@@ -97,11 +97,14 @@ def test_outlines_and_boxes_fit(**case) -> None:
         painted_row = masks == row + 1
         assert not (painted_row & (middle == 0)).sum() > 0.15 * painted_row.sum() + 2
         assert not (~painted_row & (middle == 4)).sum() > 0.15 * painted_row.sum() + 2
-        bounds = extent(fine[row])
+        bounds, box = extent(fine[row]), objects.boxes[row]
         if bounds is not None:
-            assert np.abs(bounds - objects.boxes[row]).max() <= 1 + 0.2 * bool(case["view"].keys() & SLANTING) * max(
-                bounds[2:] - bounds[:2]
-            )
+            assert (bounds[:2] >= box[:2] - 1).all() and (bounds[2:] <= box[2:] + 1).all()
+            sides = bounds[2:] - bounds[:2]
+            slanted = bool(case["view"].keys() & SLANTING)
+            # Of the sliver that a border may leave of a slanted object, most can be thinner than a pixel.
+            if not slanted or sides.min() >= 5:
+                assert np.abs(bounds - box).max() <= 1 + 0.2 * slanted * sides.max()
 
 
 @settings(deadline=None, max_examples=60)
