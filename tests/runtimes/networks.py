@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import onnx
+import pytest
 from onnx import TensorProto, helper
 
 from yolocore.meta import ModelMeta
@@ -12,6 +13,14 @@ META = ModelMeta(names=("a", "b"), imgsz=64)
 META_JSON = META.model_dump_json()
 POSE_JSON = ModelMeta(task="pose", names=("a", "b"), keypoints=(2, 3)).model_dump_json()
 SEGMENT_JSON = ModelMeta(task="segment", names=("a", "b")).model_dump_json()
+
+# Changes of a network (see below) that make it another's, and what every engine says of it.
+OTHER_NETWORKS = [
+    pytest.param({"rows": 9}, "6 numbers as a model for detect", id="classes and names disagree"),
+    pytest.param({"meta": POSE_JSON}, "12 numbers as a model for pose", id="no keypoints"),
+    pytest.param({"meta": SEGMENT_JSON, "rows": 38}, "model for segment", id="no prototypes"),
+    pytest.param({"dtype": TensorProto.UINT8}, "not the serving model", id="takes bytes, not pixels in 0..1"),
+]
 
 
 def write_network(path: Path, *, batch="b", side="s", rows=6, dtype=TensorProto.FLOAT, meta=META_JSON):

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from onnx import TensorProto
 
-from tests.runtimes.networks import META, POSE_JSON, SEGMENT_JSON, write_network
+from tests.runtimes.networks import META, OTHER_NETWORKS, write_network
 from yolocore.errors import ModelError, UsageError
 from yolocore.runtimes.onnx import OnnxRuntime
 
@@ -27,10 +26,7 @@ def test_forward(tmp_path, batch, side):
         pytest.param({"meta": None}, "no YOLO exported here", id="another kind of ONNX model"),
         pytest.param({"meta": "{}"}, "metadata cannot be read", id="incomplete metadata"),
         pytest.param({"meta": "oops"}, "metadata cannot be read", id="metadata that is no JSON"),
-        pytest.param({"rows": 9}, "6 numbers as a model for detect", id="classes and names disagree"),
-        pytest.param({"meta": POSE_JSON}, "12 numbers as a model for pose", id="no keypoints"),
-        pytest.param({"meta": SEGMENT_JSON, "rows": 38}, "model for segment", id="no prototypes"),
-        pytest.param({"dtype": TensorProto.UINT8}, "not the serving model", id="takes bytes, not pixels in 0..1"),
+        *OTHER_NETWORKS,
     ],
 )
 def test_refuses_other_models(tmp_path, change, message):

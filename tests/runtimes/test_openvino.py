@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
 
 from tests.export.networks import lively_network, meta_of
-from tests.runtimes.networks import META, POSE_JSON, SEGMENT_JSON, write_network
+from tests.runtimes.networks import META, OTHER_NETWORKS, write_network
 from yolocore.errors import ModelError, UsageError
 from yolocore.export.onnx import network_model
 from yolocore.export.openvino import save_openvino
@@ -83,15 +82,7 @@ def test_the_same_network_is_the_same_folder(tmp_path):
     assert tree_digest(write(tmp_path / "a")) == tree_digest(write(tmp_path / "b"))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        pytest.param({"rows": 9}, "6 numbers as a model for detect", id="classes and names disagree"),
-        pytest.param({"meta": POSE_JSON}, "12 numbers as a model for pose", id="no keypoints"),
-        pytest.param({"meta": SEGMENT_JSON, "rows": 38}, "model for segment", id="no prototypes"),
-        pytest.param({"dtype": TensorProto.UINT8}, "not the serving model", id="takes bytes, not pixels in 0..1"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), OTHER_NETWORKS)
 def test_refuses_other_models(tmp_path, change, message):
     with pytest.raises(ModelError, match=message) as error:
         OpenVinoRuntime(write(tmp_path, **change))
