@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ def largest_batch(model: YOLO11, side: int, half: torch.dtype | None, images: in
     trial = copy.deepcopy(model)
     # Adam keeps two numbers beside each weight and its gradient; the average of the weights is there already.
     kept = 3 * sum(parameter.nbytes for parameter in trial.parameters())
+    _return_freed()
     before = _used(device)
     few, more = (_peak(trial, count, side, half) - before for count in _SAMPLES)
     each = max((more - few) / (_SAMPLES[1] - _SAMPLES[0]), 1.0)
@@ -45,12 +47,24 @@ def _peak(model: YOLO11, count: int, side: int, half: torch.dtype | None) -> int
     """Most bytes that are held during a forward and backward pass."""
     device = next(model.parameters()).device
     images = torch.zeros(count, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    _return_freed()
     with _watched(device) as highest:
         with torch.autocast(device.type, half, enabled=half is not None):
             raw = model.raw(images)
         torch.stack([each.float().square().mean() for each in raw]).sum().backward()
         model.zero_grad()
     return max(highest)
+
+
+def _return_freed() -> None:
+    """Give the system what this process has freed: a step that fills it again would seem to need no memory.
+
+    The allocator keeps it for the next tensors, of an earlier training for example. Where it has no such call
+    (outside glibc) the figure holds for a process that has not done much yet.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _used(device: torch.device) -> int:
