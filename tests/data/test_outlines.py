@@ -22,6 +22,31 @@ def some(seed: int) -> list[list[np.ndarray]]:
     ]
 
 
+def star(seed: int) -> np.ndarray:
+    """A ring (k, 2) that does not cross itself, with limbs, around a place in the picture or near it."""
+    rng = np.random.default_rng(seed)
+    angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 12)))
+    reach = rng.uniform(2, 50, (len(angles), 1))
+    return rng.uniform((-10, -10), (50, 40)) + reach * np.stack((np.cos(angles), np.sin(angles)), 1)
+
+
+def visible_bounds(ring: np.ndarray) -> np.ndarray | None:
+    """Around the parts of the ring's edges in the picture (Liang and Barsky 1984), and its corners in the ring."""
+    seen = []
+    area = np.array([(0, 0), SHAPE[::-1]], float)
+    for start, end in zip(ring, np.roll(ring, -1, 0), strict=True):
+        first, last = np.sort((area - start) / (end - start), 0)
+        shares = max(0, *first), min(1, *last)
+        if shares[0] < shares[1]:
+            seen += [start + share * (end - start) for share in shares]
+    for corner in np.array([(x, y) for x in area[:, 0] for y in area[:, 1]]):
+        (x1, y1), (x2, y2) = (ring - corner).T, (np.roll(ring, -1, 0) - corner).T
+        spans = (y1 > 0) != (y2 > 0)
+        if (x1 - y1 * (x2 - x1) / (y2 - y1) > 0)[spans].sum() % 2:
+            seen.append(corner)
+    return np.concatenate((np.min(seen, 0), np.max(seen, 0))) if seen else None
+
+
 things = st.integers(0, 2**32).map(some)
 
 
@@ -44,6 +69,25 @@ def test_the_bounds_are_those_of_the_points(objects: list) -> None:
     visible = outlines.clipped(SHAPE).bounds(len(objects))
     assert (visible[:, 2:] >= visible[:, :2]).all()
     assert np.array_equal(clip(visible, SHAPE), visible)
+
+
+@settings(deadline=None, max_examples=300)
+@given(ring=st.integers(0, 2**32).map(star))
+def test_the_bounds_of_a_cut_ring_are_those_of_what_is_seen(ring: np.ndarray) -> None:
+    cut = Outlines.of([[ring]]).clipped(SHAPE)
+    expected = visible_bounds(ring)
+    if expected is None:
+        assert not len(cut.points)
+    else:
+        np.testing.assert_allclose(cut.bounds(1)[0], expected, atol=1e-9)
+
+
+def test_a_limb_that_leaves_over_a_corner_and_returns_is_not_seen_along_the_border() -> None:
+    # Out over the left border at 12, in again below the picture at x = 5, and back: nothing is seen at x = 0, y > 15.
+    ring = np.array([(10, 5), (-5, 15), (-6, 50), (5, 51), (6, 45), (-1, 46), (-2, 14)], float)
+    cut = Outlines.of([[ring]]).clipped(SHAPE)
+    assert np.allclose(cut.bounds(1)[0], visible_bounds(ring))
+    assert cut.bounds(1)[0, 3] < 16
 
 
 @settings(deadline=None, max_examples=50)

@@ -61,7 +61,7 @@ class Outlines:
 
     def clipped(self, shape: Shape) -> Outlines:
         """What lies in a picture (Sutherland and Hodgman 1974), all rings at once. Rings wholly outside lose all
-        their points."""
+        their points; parts of one that the picture separates stay joined along the border."""
         points, rings = self.points, self.rings
         for axis, sign, border in ((0, 1, 0), (1, 1, 0), (0, -1, shape[1]), (1, -1, shape[0])):
             depth = sign * (points[:, axis] - border)
@@ -77,6 +77,8 @@ class Outlines:
             keep = np.stack((inside, crosses), 1).ravel()
             points = np.stack((points, cuts), 1).reshape(-1, 2)[keep]
             rings = rings.repeat(2)[keep]
+        while (ends := _dead_ends(points, rings, shape)).any():
+            points, rings = points[~ends], rings[~ends]
         return Outlines(points, rings, self.owners)
 
     def bounds(self, count: int) -> Array:
@@ -105,6 +107,25 @@ class Outlines:
             for owner, ring in zip(owners, np.split(self.points, first[1:]), strict=True):
                 objects[owner].append(ring)
         return objects
+
+
+def _dead_ends(points: Array, rings: Index, shape: Shape) -> npt.NDArray[np.bool_]:
+    """(p,) where a ring runs along a picture's border and back, so that nothing is seen beside it.
+
+    Cutting leaves such an end, to which bounds would reach, where a ring crosses one border beyond another.
+    Of successive ends only the first: without it the next can be an ordinary point.
+    """
+    after = _successors(rings)
+    before = np.empty_like(after)
+    before[after] = np.arange(len(after))
+    turns = (points[before] - points) * (points[after] - points) >= 0
+    ends = np.zeros(len(points), bool)
+    for axis, side in ((0, shape[1]), (1, shape[0])):
+        for border in (0, side):
+            on = points[:, axis] == border
+            ends |= on & on[before] & on[after] & turns[:, 1 - axis]
+    flat = np.bincount(rings[~ends], minlength=rings.max(initial=-1) + 1) == 0  # rings that are nothing else
+    return ends & (~ends[before] | flat[rings])
 
 
 def _successors(rings: Index) -> Index:
