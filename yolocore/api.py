@@ -58,7 +58,7 @@ class YOLO:
 
     def __init__(self, model: str | Path = "yolo11n") -> None:
         self.model = str(model)
-        self._opened: dict[tuple[str, str], Detector] = {}
+        self._opened: dict[tuple[str, str, bool], Detector] = {}
 
     def __repr__(self) -> str:
         return f"YOLO({self.model!r})"
@@ -89,7 +89,7 @@ class YOLO:
         config = read_request("predict", {"model": self.model, "source": "", **keys}).config
         assert isinstance(config, PredictConfig)
         images = [source] if isinstance(source, np.ndarray) else source
-        detector = self._detector(config.device)
+        detector = self._detector(config.device, config.half)
         check_task(self.model, detector.meta, config.task)
         return Predictions(look(detector, images, config))
 
@@ -107,11 +107,11 @@ class YOLO:
         with live() as listener:
             return Result(run(request, listener), request.out)
 
-    def _detector(self, device: str) -> Detector:
+    def _detector(self, device: str, half: bool) -> Detector:
         """Kept from call to call: opening a model takes longer than looking at a picture."""
-        key = (self.model, device)
+        key = (self.model, device, half)
         if key not in self._opened:
             from yolocore.runtimes.detector import open_detector
 
-            self._opened = {key: open_detector(self.model, device)}
+            self._opened = {key: open_detector(self.model, device, half)}
         return self._opened[key]

@@ -27,7 +27,7 @@ from bench.harness import compare_rates
 from bench.training import accuracy, roofline
 from bench.training.data import prepare
 from bench.training.sides import Job, Ours, Pace, Peer, Side
-from yolocore.train.process import mixed_precision
+from yolocore.model.device import half_type
 
 SIZES = {"cpu": ((320, 16), (640, 8)), "cuda": ((640, 64),)}  # imgsz, batch
 SPEED_EPOCHS = 2  # the first warms up, the second is timed
@@ -40,7 +40,7 @@ def main(options: Sequence[str] = ()) -> None:
         work.mkdir(parents=True, exist_ok=True)
         sides: list[Side] = [Ours()]
         # The peer trains in float32 on a CPU, in half width on a GPU.
-        if arguments.device == "cpu" and mixed_precision(torch.device("cpu")) and not arguments.accuracy:
+        if arguments.device == "cpu" and half_type(torch.device("cpu")) and not arguments.accuracy:
             sides.append(Ours(amp=False))
         if arguments.peer:
             peer = Peer(arguments.peer, work / "peer")
@@ -66,7 +66,8 @@ def main(options: Sequence[str] = ()) -> None:
             loading(sides, at, arguments.rounds)
             roofline.report(at)
         if arguments.trained:
-            validation(sides, replace(job, model=arguments.trained, imgsz=640), arguments.rounds)
+            both = [side for side in sides if not isinstance(side, Ours) or side.amp]  # amp is training's
+            validation(both, replace(job, model=arguments.trained, imgsz=640), arguments.rounds)
 
 
 def speed(sides: Sequence[Side], job: Job, rounds: int, work: Path) -> None:
@@ -110,11 +111,14 @@ def loading(sides: Sequence[Side], job: Job, rounds: int) -> None:
 
 
 def validation(sides: Sequence[Side], job: Job, rounds: int) -> None:
-    def turn(side: Side, number: int) -> dict[str, float]:
-        return {"validation": side.validation(job)}
+    def turn(validate: Callable[[Job], float], number: int) -> dict[str, float]:
+        return {"validation": validate(job)}
 
+    contestants = {side.name: partial(turn, side.validation) for side in sides}
+    if half_type(torch.device(job.device)):
+        contestants["yolocore, half=true"] = partial(turn, partial(Ours().validation, half=True))
     title = f"validation, {job.imgsz}, batch {job.batch}, from files to mAP, {job.device} (images/s)"
-    compare_rates(title, {side.name: partial(turn, side) for side in sides}, rounds)
+    compare_rates(title, contestants, rounds)
 
 
 def _parser() -> argparse.ArgumentParser:

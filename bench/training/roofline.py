@@ -25,12 +25,12 @@ from torch.utils.flop_counter import flop_registry
 from bench.training.sides import Job, limited_threads
 from yolocore.config import TrainConfig
 from yolocore.data.loader import Batch, TrainLoader
+from yolocore.model.device import half_type
 from yolocore.model.yolo11 import build
 from yolocore.train.assign import Targets
 from yolocore.train.ema import Ema
 from yolocore.train.losses import task_loss
 from yolocore.train.optim import build_optimizer, choose_rule
-from yolocore.train.process import mixed_precision
 
 ROUNDS = 7
 STREAM_BYTES = 1 << 28  # more than the caches hold
@@ -96,7 +96,7 @@ def report(job: Job) -> None:
     split = job.data.dataset.split("train")
     with TrainLoader(split, config) as loader:
         batch = next(iter(loader.epoch(0)))
-    half = mixed_precision(device)
+    half = half_type(device)
     title = f"roofline of an update, yolo11n, {len(batch.images)} images of {job.imgsz} × {job.imgsz}, {device} (ms)"
     table = Table("", "GFLOP", "GB", "arithmetic", "movement", "bound", "measured", "reached")
     for column in table.columns[1:]:

@@ -112,10 +112,10 @@ class Ours:
                 seconds.append(time.perf_counter() - begun)
         return images / seconds[0], images / min(seconds[1:])
 
-    def validation(self, job: Job) -> float:
+    def validation(self, job: Job, half: bool = False) -> float:
         split = job.data.dataset.split("val")
         with limited_threads(job.threads), reused_memory():  # as the command does
-            detector = open_detector(job.model, job.device)
+            detector = open_detector(job.model, job.device, half)
             begun = time.perf_counter()
             evaluate(detector, split, ValConfig(imgsz=job.imgsz, batch=job.batch))
             return len(split) / (time.perf_counter() - begun)

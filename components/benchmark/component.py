@@ -35,7 +35,7 @@ def benchmark(
         max_det: most detections kept per image
         warmup: images before the clock starts
         images: images timed, one at a time
-        half: half precision
+        half: compute in half precision: float16 on a GPU, bfloat16 on a CPU that has it
         device: where to compute: auto, cpu, cuda or cuda:N
     """
     from yolocore.component import perform

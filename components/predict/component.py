@@ -23,6 +23,7 @@ def predict(
     save: bool = True,
     save_txt: bool = True,
     save_conf: bool = True,
+    half: bool = False,
     device: str = "auto",
 ) -> None:
     """Find objects in images and videos.
@@ -39,6 +40,7 @@ def predict(
         save: write pictures with the boxes drawn
         save_txt: write labels as text, one file an image
         save_conf: write scores into the text labels
+        half: compute in half precision: float16 on a GPU, bfloat16 on a CPU that has it
         device: where to compute: auto, cpu, cuda or cuda:N
     """
     from yolocore.component import perform
@@ -61,5 +63,6 @@ def predict(
         save=save,
         save_txt=save_txt,
         save_conf=save_conf,
+        half=half,
         device=device,
     )

@@ -25,6 +25,7 @@ def track(
     match_thresh: float = 0.8,
     fuse_score: bool = True,
     save: bool = True,
+    half: bool = False,
     device: str = "auto",
 ) -> None:
     """Follow objects through a video (ByteTrack).
@@ -44,6 +45,7 @@ def track(
         match_thresh: largest cost (1 - IoU) of a first match
         fuse_score: weigh overlap with the detection's score
         save: write the video with tracks drawn
+        half: compute in half precision: float16 on a GPU, bfloat16 on a CPU that has it
         device: where to compute: auto, cpu, cuda or cuda:N
     """
     from yolocore.component import perform
@@ -68,5 +70,6 @@ def track(
         match_thresh=match_thresh,
         fuse_score=fuse_score,
         save=save,
+        half=half,
         device=device,
     )

@@ -21,6 +21,7 @@ def val(
     iou: float = 0.7,
     max_det: int = 300,
     rect: bool = True,
+    half: bool = False,
     device: str = "auto",
 ) -> None:
     """Measure a model on a dataset.
@@ -34,6 +35,7 @@ def val(
         iou: overlap (IoU) above which non-maximum suppression drops the lower-scored box
         max_det: most detections kept per image
         rect: pad images to a rectangle, not to a square, where the model allows it
+        half: compute in half precision: float16 on a GPU, bfloat16 on a CPU that has it
         device: where to compute: auto, cpu, cuda or cuda:N
     """
     from yolocore.component import perform
@@ -54,5 +56,6 @@ def val(
         iou=iou,
         max_det=max_det,
         rect=rect,
+        half=half,
         device=device,
     )

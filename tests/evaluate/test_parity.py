@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tests.evaluate.coco import coco_ap
 from tests.evaluate.recorded import open_split, read_detections
 from yolocore.boxes import iou_matrix
 from yolocore.config import ValConfig
-from yolocore.evaluate import detect_split, measure_detections
+from yolocore.evaluate import detect_split, evaluate, measure_detections
 from yolocore.masks import paired_iou
+from yolocore.model.device import half_type
 from yolocore.runtimes.detector import open_detector
 
 NAMES = [str(label) for label in range(80)]
@@ -67,3 +69,14 @@ def test_public_weights_are_as_good_as_recorded(shared, tmp_path, task):
         if task == "segment":
             rows = np.arange(len(sure))
             assert paired_iou(same.masks, sure.masks, rows, rows).min() > 0.95
+
+
+@pytest.mark.skipif(half_type(torch.device("cpu")) is None, reason="needs a CPU with bfloat16")
+@pytest.mark.parametrize("task", WEIGHTS)
+def test_half_precision_is_as_good(shared, tmp_path, task):
+    split = open_split(shared, tmp_path, task)
+    weights = str(shared / "data/weights" / WEIGHTS[task])
+    whole, half = (evaluate(open_detector(weights, "cpu", half), split, ValConfig()) for half in (False, True))
+    for name, figure in whole.summary().items():
+        if name.endswith("map50_95"):
+            assert half.summary()[name] == pytest.approx(figure, abs=0.003)

@@ -1,10 +1,10 @@
-"""Names of devices, valid and not."""
+"""Names of devices, valid and not, and the types that they compute in."""
 
 import pytest
 import torch
 
 from yolocore.errors import UsageError
-from yolocore.model.device import select_device
+from yolocore.model.device import half_type, select_device
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,15 @@ def test_selects(monkeypatch, name, gpus, expected):
             select_device(name)
     else:
         assert select_device(name) == torch.device(expected)
+
+
+def test_half_precision_follows_the_instructions(monkeypatch):
+    cpu = torch.device("cpu")
+    for capabilities, expected in (
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx2": True}, None),
+        ({}, None),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda c=capabilities: c)
+        assert half_type(cpu) is expected

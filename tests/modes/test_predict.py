@@ -75,6 +75,7 @@ REFUSALS = [
     pytest.param("finder.onnx", "broken", {}, DataError, r"1\.png: no image that can be", id="broken image among good"),
     pytest.param("absent.onnx", "in", {}, ModelError, "absent.onnx: no such file", id="no model"),
     pytest.param("in/0.png", "in", {}, ModelError, "unknown kind", id="a picture for a model"),
+    pytest.param("finder.onnx", "in", {"half": True}, UsageError, "half=True: .*exported in", id="a graph's precision"),
     pytest.param("finder.onnx", "in", {"classes": (7,)}, UsageError, r"classes=7: .* 0\.\.1", id="unknown class"),
     pytest.param("finder.onnx", "http://127.0.0.1:1/a.jpg", {}, ServiceError, "cannot be fetched", id="no web server"),
     pytest.param(

@@ -71,6 +71,9 @@ REFUSALS = [
     pytest.param("absent.pt", "data", {}, ModelError, "absent.pt: no such file", id="no model"),
     pytest.param("finder.onnx", "data", {"device": "cuda:7"}, UsageError, "device=cuda:7", id="no such device"),
     pytest.param(
+        "finder.onnx", "data", {"half": True}, UsageError, "half=True: .*exported in", id="a graph's precision"
+    ),
+    pytest.param(
         "finder.onnx",
         "data",
         {"task": "pose"},

@@ -12,6 +12,7 @@ from yolocore.data.images import decode_image
 from yolocore.errors import ModelError, UsageError
 from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import save_weights
+from yolocore.model.device import half_type
 from yolocore.model.yolo11 import build
 from yolocore.runtimes.detector import LocalDetector
 from yolocore.runtimes.torch import TorchRuntime
@@ -38,16 +39,32 @@ def test_computes_what_the_model_does(tmp_path, model):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+needs_bfloat16 = pytest.mark.skipif(half_type(torch.device("cpu")) is None, reason="needs a CPU with bfloat16")
+
+
+@needs_bfloat16
+def test_half_precision_is_the_networks_alone(tmp_path, model):
+    save_weights(tmp_path / "best.pt", model, META)
+    batch = np.random.default_rng(0).random((1, 3, 640, 640), np.float32)
+    (expected,), (found,) = (TorchRuntime(tmp_path / "best.pt", "cpu", half).forward(batch) for half in (False, True))
+    difference = np.abs(found - expected)[0]
+    strides = np.repeat([8, 16, 32], [80 * 80, 40 * 40, 20 * 20])
+    assert difference.max() > 0 and (difference[:4] <= 0.1 * strides).all() and difference[4:].max() < 0.01
+    scores = torch.from_numpy(found[0, 4:])
+    assert (scores.bfloat16() != scores).float().mean() > 0.9  # decoded from what it said in float32
+
+
 @pytest.mark.parametrize(
     ("path", "device", "half", "error", "message"),
     [
         pytest.param("best.pt", "cuda", False, UsageError, "device='cuda': 0 CUDA devices are here", id="no GPU"),
-        pytest.param("best.pt", "cpu", True, UsageError, "half=True: needs a GPU; give half=False", id="half on a CPU"),
+        pytest.param("best.pt", "cpu", True, UsageError, "half=True: this CPU has no bfloat16", id="no bfloat16"),
         pytest.param("gone.pt", "cpu", False, ModelError, "gone.pt: cannot be read", id="no file"),
     ],
 )
 def test_refuses(tmp_path, monkeypatch, path, device, half, error, message):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     with pytest.raises(error, match=message):
         TorchRuntime(tmp_path / path, device, half)
 

@@ -11,13 +11,7 @@ import torch
 
 from yolocore.config import TrainConfig
 from yolocore.errors import UsageError
-from yolocore.train.process import (
-    deterministic,
-    memory_errors,
-    mixed_precision,
-    preemption,
-    seed_step,
-)
+from yolocore.train.process import deterministic, memory_errors, preemption, seed_step
 
 
 def test_a_signal_waits_to_be_asked_for() -> None:
@@ -67,18 +61,6 @@ def test_determinism_is_a_loan() -> None:
     with deterministic():
         assert torch.are_deterministic_algorithms_enabled()
     assert not torch.are_deterministic_algorithms_enabled()
-
-
-def test_mixed_precision_follows_the_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu = torch.device("cpu")
-    for capabilities, expected in (
-        ({"avx512_bf16": True}, torch.bfloat16),
-        ({"amx_bf16": True}, torch.bfloat16),
-        ({"avx2": True}, None),
-        ({}, None),
-    ):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda c=capabilities: c)
-        assert mixed_precision(cpu) is expected
 
 
 def test_random_numbers_follow_the_position() -> None:

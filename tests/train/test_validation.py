@@ -1,5 +1,6 @@
 """Validation within training: the loss is that of the pictures which the figures are about."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from yolocore.data.loader import Batch, ObjectTable
 from yolocore.data.subset import subset
 from yolocore.letterbox import Letterbox
 from yolocore.meta import ModelMeta
+from yolocore.model.device import half_type
 from yolocore.model.yolo11 import YOLO11, build
 from yolocore.modes.ingest import ingest
 from yolocore.modes.inputs import IngestInputs
@@ -51,6 +53,21 @@ def test_the_network_sees_every_image_once(shapes, class_folders, task: str, mon
     assert sum(seen) == len(images)
     assert tuple(figures.losses) == objective.parts
     assert all(value > 0 for value in figures.losses.values())
+
+
+@pytest.mark.skipif(half_type(CPU) is None, reason="needs a CPU with bfloat16")
+def test_the_network_is_judged_in_the_precision_of_training(shapes, monkeypatch) -> None:
+    dataset = open_dataset(shapes)
+    model, objective, meta = setting(dataset, "detect")
+    raw, types = YOLO11.raw, set()
+    monkeypatch.setattr(YOLO11, "raw", lambda self, batch: types.add(batch.dtype) or raw(self, batch))
+    losses = []
+    for half in (None, torch.bfloat16):
+        validator = Validator(dataset.split("val"), meta, replace(objective, half=half), SILENT)
+        losses.append(list(validator.measure(model, lambda: False).losses.values()))
+    assert types == {torch.float32, torch.bfloat16}
+    assert losses[1] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
 def test_the_loss_is_of_each_image_on_the_evaluators_canvas(shapes) -> None:

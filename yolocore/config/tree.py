@@ -33,6 +33,7 @@ DEVICE = "where to compute: auto, cpu, cuda or cuda:N"
 CONF = "lowest score of a detection that is kept"
 IOU = "overlap (IoU) above which non-maximum suppression drops the lower-scored box"
 MAX_DET = "most detections kept per image"
+HALF = "compute in half precision: float16 on a GPU, bfloat16 on a CPU that has it"
 IMGSZ = "longest side of the network's input in pixels; empty: the model's own"
 SPLIT = "split of the dataset that is used"
 NAME = r"^[a-z][a-z0-9_-]*$"
@@ -159,6 +160,7 @@ class ValConfig(Section):
     iou: float = option(0.7, IOU, gt=0, le=1)
     max_det: int = option(300, MAX_DET, ge=1)
     rect: bool = option(True, "pad images to a rectangle, not to a square, where the model allows it")
+    half: bool = option(False, HALF)
     device: str = option("auto", DEVICE, machine=True)
 
 
@@ -176,6 +178,7 @@ class PredictConfig(Section):
     save: bool = option(True, "write pictures with the boxes drawn")
     save_txt: bool = option(True, "write labels as text, one file an image")
     save_conf: bool = option(True, "write scores into the text labels")
+    half: bool = option(False, HALF)
     device: str = option("auto", DEVICE, machine=True)
 
 
@@ -208,7 +211,7 @@ class BenchmarkConfig(Section):
     max_det: int = option(300, MAX_DET, ge=1)
     warmup: int = option(5, "images before the clock starts", ge=0, machine=True)
     images: int = option(100, "images timed, one at a time", ge=1, machine=True)
-    half: bool = option(False, "half precision")
+    half: bool = option(False, HALF)
     device: str = option("auto", DEVICE, machine=True)
 
 
@@ -262,6 +265,7 @@ class TrackConfig(Section):
     match_thresh: float = option(0.8, "largest cost (1 - IoU) of a first match", gt=0, le=1)
     fuse_score: bool = option(True, "weigh overlap with the detection's score")
     save: bool = option(True, "write the video with tracks drawn")
+    half: bool = option(False, HALF)
     device: str = option("auto", DEVICE, machine=True)
 
 

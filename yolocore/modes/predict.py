@@ -30,7 +30,7 @@ def predict(config: PredictConfig, inputs: PredictInputs, out: Path, listener: L
     with Step(PredictRecord, config, digests, out) as step:
         if step.finished:
             return step.finished
-        detector = open_detector(inputs.model, config.device)
+        detector = open_detector(inputs.model, config.device, config.half)
         check_task(inputs.model, detector.meta, config.task)
         summary = predict_source(detector, inputs.source, config, step.work, listener)
         return step.publish(

@@ -43,7 +43,7 @@ def track(config: TrackConfig, inputs: TrackInputs, out: Path, listener: Listene
         source = _demo_video(step.work) if inputs.source == DEMO else inputs.source
         truth_path = find_truth(source)
         truth = read_mot(truth_path) if truth_path else None
-        detector = open_detector(inputs.model, device=config.device)
+        detector = open_detector(inputs.model, config.device, config.half)
         if detector.meta.task == "classify":
             raise ModelError(f"model={inputs.model}: is for classify and finds nothing to follow; give one for detect")
         summary = track_video(detector, source, config, step.work, listener)

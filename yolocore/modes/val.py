@@ -41,7 +41,7 @@ def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SI
     with Step(ValRecord, config, digests, out) as step, reused_memory():
         if step.finished:
             return step.finished
-        detector = open_detector(inputs.model, config.device)
+        detector = open_detector(inputs.model, config.device, config.half)
         check_task(inputs.model, detector.meta, config.task)
         dataset.check_task(detector.meta.task, detector.meta.keypoints)
         check_classes(detector, dataset, listener)

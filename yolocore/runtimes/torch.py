@@ -11,7 +11,7 @@ import torch
 from yolocore.errors import UsageError
 from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import load_weights
-from yolocore.model.device import select_device
+from yolocore.model.device import half_type, select_device
 from yolocore.model.fuse import fuse, fuse_activations
 from yolocore.model.yolo11 import YOLO11
 from yolocore.runtimes.base import Floats, Outputs
@@ -26,16 +26,15 @@ class TorchRuntime:
     def __init__(self, path: str | Path, device: str = "auto", half: bool = False) -> None:
         """Raises ModelError as `load_weights` does, and UsageError for a device that is not there."""
         where = select_device(device)
-        if half and where.type == "cpu":
-            raise UsageError("half=True: needs a GPU; give half=False, or device=cuda where there is one")
+        dtype = _half(where) if half else torch.float32
         model, meta = load_weights(path)
-        self._set_up(model, meta, where, torch.float16 if half else torch.float32)
+        self._set_up(model, meta, where, dtype)
 
     @classmethod
-    def of(cls, model: YOLO11, meta: ModelMeta) -> Self:
-        """Around the present weights of a model in memory, on its own device, in float32."""
+    def of(cls, model: YOLO11, meta: ModelMeta, dtype: torch.dtype = torch.float32) -> Self:
+        """Around the present weights of a model in memory, on its own device. dtype: that the network computes in."""
         runtime = cls.__new__(cls)
-        runtime._set_up(model, meta, next(model.parameters()).device, torch.float32)
+        runtime._set_up(model, meta, next(model.parameters()).device, dtype)
         return runtime
 
     def _set_up(self, model: YOLO11, meta: ModelMeta, device: torch.device, dtype: torch.dtype) -> None:
@@ -53,11 +52,24 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def raw(self, batch: Floats) -> list[torch.Tensor]:
-        """The first half of `forward`: as `YOLO11.raw` says, on the device."""
+        """The first half of `forward`: as `YOLO11.raw` says, on the device.
+
+        In float32 whatever the network computed in: of scores in bfloat16 too many would be equal.
+        """
         images = torch.from_numpy(batch).to(self._device, self._dtype, memory_format=torch.channels_last)
-        return self._model.raw(images)
+        return [each.float() for each in self._model.raw(images)]
 
     @torch.inference_mode()
     def decode(self, raw: Sequence[torch.Tensor]) -> Outputs:
         """The second half of `forward`."""
-        return tuple(output.float().cpu().numpy() for output in self._model.head.decode(raw))
+        return tuple(output.cpu().numpy() for output in self._model.head.decode(raw))
+
+
+def _half(device: torch.device) -> torch.dtype:
+    """The half-width type for inference: on GPUs float16, whose fractions have three bits more than bfloat16's."""
+    if device.type == "cuda":
+        return torch.float16
+    dtype = half_type(device)
+    if dtype is None:
+        raise UsageError("half=True: this CPU has no bfloat16 instructions; give half=False, or a GPU by device=")
+    return dtype

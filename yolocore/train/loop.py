@@ -29,6 +29,7 @@ from yolocore.data.producers import ProcessLoader
 from yolocore.errors import PreemptedError, RefusedError, UsageError
 from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import save_weights
+from yolocore.model.device import half_type
 from yolocore.model.yolo11 import YOLO11
 from yolocore.progress import Listener
 from yolocore.train.balance import class_weights
@@ -38,7 +39,7 @@ from yolocore.train.group import Group
 from yolocore.train.norm import fresh_norms, synchronize
 from yolocore.train.objective import Objective
 from yolocore.train.optim import build_optimizer, choose_rule
-from yolocore.train.process import mixed_precision, page_locked, preemption, seed_step
+from yolocore.train.process import page_locked, preemption, seed_step
 from yolocore.train.recorded import RecordedNetwork
 from yolocore.train.schedule import Schedule
 from yolocore.train.start import frozen_layers
@@ -81,7 +82,7 @@ class Trainer:
         self._val_images, self._flip_idx = val_images, flip_idx
         self._work, self._listener, self._group = work, listener, group
         self._tell_saved = saved
-        half = mixed_precision(device) if config.amp else None
+        half = half_type(device) if config.amp else None
         model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         before = group.share(read_state(work / STATE) if group.first else None)
         batch = int(before["batch_size"]) if before else self._batch_size(model, config, half)

@@ -87,17 +87,6 @@ def page_locked(memory: npt.NDArray[np.uint8]) -> Iterator[None]:
             runtime.cudaHostUnregister(memory.ctypes.data)
 
 
-def mixed_precision(device: torch.device) -> torch.dtype | None:
-    """The half-width type in which this hardware trains faster, None where it has none.
-
-    On CPUs only those with bfloat16 instructions gain (measured on AVX-512: 1.7 times at imgsz 320).
-    """
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    capabilities = torch.cpu.get_capabilities()
-    return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else None
-
-
 def seed_step(*position: int) -> None:
     """Seed the network's own random numbers (dropout) by where training is: no generator's state has to be saved."""
     torch.manual_seed(int(np.random.SeedSequence(position).generate_state(1, np.uint64)[0] >> 1))

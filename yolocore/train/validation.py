@@ -36,7 +36,8 @@ class Figures:
 
 
 class Validator:
-    """Validates models on a split. The network sees every image once, for the figures and for the loss."""
+    """Validates models on a split, in the precision of training. The network sees every image once, for the figures
+    and for the loss."""
 
     def __init__(self, images: Split, meta: ModelMeta, objective: Objective, listener: Listener) -> None:
         self._images, self._meta, self._objective, self._listener = images, meta, objective.alone(), listener
@@ -45,7 +46,8 @@ class Validator:
     def measure(self, model: YOLO11, asked_to_end: Callable[[], bool]) -> Figures:
         """Raises PreemptedError as soon as `asked_to_end` says so, DataError for a broken image."""
         config = ValConfig()
-        runtime = _WithLoss(TorchRuntime.of(model, self._meta), self._objective, self._images, config.batch)
+        network = TorchRuntime.of(model, self._meta, self._objective.half or torch.float32)
+        runtime = _WithLoss(network, self._objective, self._images, config.batch)
         listener = Listeners([self._listener, _EndWhenAsked(asked_to_end)])
         found = evaluate(LocalDetector(runtime), self._images, config, listener)
         losses = (runtime.sums / len(self._images)).tolist()
