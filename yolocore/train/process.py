@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -16,6 +13,7 @@ import torch
 
 from yolocore.config.tree import TrainConfig
 from yolocore.errors import UsageError
+from yolocore.termination import on_sigterm
 
 
 @contextlib.contextmanager
@@ -26,18 +24,12 @@ def preemption() -> Iterator[Callable[[], bool]]:
     """
     asked = False
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask() -> None:
         nonlocal asked
         asked = True
 
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    previous = signal.signal(signal.SIGTERM, ask)
-    try:
+    with on_sigterm(ask):
         yield lambda: asked
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 @contextlib.contextmanager

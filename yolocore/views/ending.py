@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import sys
 import tempfile
-import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
 
 from yolocore.errors import EXIT_BUG, UsageError, YoloError, error_classes
+from yolocore.termination import on_sigterm
 
 
 class Terminated(KeyboardInterrupt):
@@ -51,7 +48,7 @@ def told(ended: Ending) -> int:
 def ending(name: str, action: Callable[[], None]) -> Ending:
     """Do it, and say how it went."""
     try:
-        with _heard():
+        with on_sigterm(_terminate):  # the first process of a container would else not hear of it at all
             action()
     except YoloError as error:
         return Ending(error.exit_code, f"{name}: error: {error}")
@@ -70,18 +67,5 @@ def ending(name: str, action: Callable[[], None]) -> Ending:
     return Ending()
 
 
-@contextlib.contextmanager
-def _heard() -> Iterator[None]:
-    """Within it SIGTERM ends the work. The first process of a container would else not hear of it at all."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _terminate() -> None:
+    raise Terminated
