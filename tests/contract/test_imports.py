@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Rooms from the ground up. A room imports from its own storey and those below it.
 STOREYS = [
-    {"errors", "progress", "meta", "memory"},
+    {"errors", "progress", "meta", "memory", "termination"},
     {"config"},
     {"store"},
     {"records", "detections", "masks", "boxes", "rotated", "letterbox", "nms", "media", "draw"},
