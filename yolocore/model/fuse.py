@@ -33,7 +33,7 @@ def fuse(model: YOLO11) -> YOLO11:
 def fuse_activations(model: YOLO11) -> YOLO11:
     """The same model, which `fuse` has made, with SiLU done while the convolution's output is in the CPU's registers.
 
-    A quarter faster than one after the other (640 pixels, 2 cores). For float32 on a CPU only, and not for export;
+    A quarter faster than one after the other (640 pixels, 2 cores). For CPUs only, and not for export;
     elsewhere, and in a PyTorch without oneDNN, the model stays as it is.
     """
     if _POINTWISE is None or not torch.backends.mkldnn.is_available():
