@@ -5,6 +5,7 @@ That equation over the graph of overlapping pairs has one solution, and repeatin
 reaches the solution after as many rounds as the longest chain of suppressions, a handful in practice
 (the fixed point of Cluster-NMS, Zheng et al. 2021, arXiv:2005.03572, here over a sparse graph).
 The graph is found by a sweep along x, which needs to know how far apart two boxes may lie that overlap enough.
+Boxes come in blocks: those that overlap a survivor of an earlier block are out before they meet each other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from yolocore.boxes import Boxes, paired_iou, xywh_to_xyxy
 from yolocore.detections import Detections
 
 MAX_CANDIDATES = 30_000
-_BLOCK = 1024  # fewest candidates resolved at once: bounds the pairs in memory, and lets max_det stop early
+_BLOCK = 384  # fewest candidates of a block: large enough for numpy, small enough for max_det to stop early
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -87,13 +88,25 @@ def suppress(boxes: Boxes, labels: Indices | None, iou: float, max_det: int) -> 
         # Classes are laid out side by side along x, farther apart than any sweep reaches.
         gap = np.ptp(sweep.at) + (sweep.before + sweep.after).max() + 1.0
         sweep = sweep._replace(at=sweep.at + labels * gap)
+
+    def reached(a: Indices, b: Indices) -> tuple[Indices, Indices]:
+        """Every box of a with every box of b that it reaches and overlaps too much: positions in a, and in b."""
+        i, j = sweep.pairs(a, b)
+        overlap = (rotated.prob_iou if boxes.shape[1] == 5 else paired_iou)(boxes[a[i]], boxes[b[j]])
+        too_much = overlap > iou
+        return i[too_much], j[too_much]
+
     kept = np.zeros(0, np.int64)
     start = 0
     while start < len(boxes) and len(kept) < max_det:
-        # Those kept so far go first and don't overlap each other: one call compares new with kept and new.
         stop = min(start + max(_BLOCK, len(kept)), len(boxes))
-        rows = np.concatenate([kept, np.arange(start, stop)])
-        kept = rows[_survivors(boxes[rows], _Sweep(*(column[rows] for column in sweep)), iou)]
+        new = np.arange(start, stop)
+        if len(kept):
+            alive = np.ones(len(new), bool)
+            alive[reached(kept, new)[1]] = False
+            alive[reached(new, kept)[0]] = False
+            new = new[alive]
+        kept = np.concatenate([kept, new[_survivors(len(new), *reached(new, new))]])
         start = stop
     return kept[:max_det]
 
@@ -107,6 +120,17 @@ class _Sweep(NamedTuple):
     at: Floats
     before: Floats
     after: Floats
+
+    def pairs(self, a: Indices, b: Indices) -> tuple[Indices, Indices]:
+        """Every box of a with every box of b that it reaches: positions in a, and in b."""
+        order = np.argsort(self.at[b])
+        at = self.at[b[order]]
+        begin = np.searchsorted(at, self.at[a] - self.before[a], side="left")
+        count = np.searchsorted(at, self.at[a] + self.after[a], side="right") - begin
+        i = np.repeat(np.arange(len(a)), count)
+        # Each box's range of b, one after the other.
+        j = np.arange(len(i)) + np.repeat(begin - (np.cumsum(count) - count), count)
+        return i, order[j]
 
 
 def _sweep_upright(boxes: Floats, iou: float) -> _Sweep:
@@ -141,23 +165,14 @@ def _candidates(
     return picked[rows, labels], anchors[rows], labels
 
 
-def _survivors(boxes: Boxes, sweep: _Sweep, iou: float) -> npt.NDArray[np.bool_]:
-    """Boxes sorted best first → mask of the greedy survivors."""
-    order = np.argsort(sweep.at, kind="stable")
-    at = sweep.at[order]
-    begin = np.searchsorted(at, at - sweep.before[order], side="left")
-    count = np.searchsorted(at, at + sweep.after[order], side="right") - begin
-    first = np.repeat(np.arange(len(at)), count)
-    second = np.arange(len(first)) + np.repeat(begin - (np.cumsum(count) - count), count)
-    a, b = order[first], order[second]
-    overlap = rotated.prob_iou if boxes.shape[1] == 5 else paired_iou
-    overlapping = (a != b) & (overlap(boxes[a], boxes[b]) > iou)
-    a, b = a[overlapping], b[overlapping]
+def _survivors(n: int, a: Indices, b: Indices) -> npt.NDArray[np.bool_]:
+    """Mask of the greedy survivors among n boxes, best first, of which each a overlaps its b too much."""
     better, worse = np.minimum(a, b), np.maximum(a, b)
-
-    alive = np.ones(len(boxes), bool)
+    others = better != worse
+    better, worse = better[others], worse[others]
+    alive = np.ones(n, bool)
     while True:
-        survivors = np.ones(len(boxes), bool)
+        survivors = np.ones(n, bool)
         survivors[worse[alive[better]]] = False
         if np.array_equal(survivors, alive):
             return alive
