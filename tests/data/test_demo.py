@@ -62,6 +62,16 @@ def test_scenes_are_a_detection_task(side):
     assert covered < 0.11
 
 
+@pytest.mark.parametrize("side", [32, 160])
+def test_a_picture_to_classify_is_filled_by_its_one_shape(side):
+    for index in range(200):
+        _, shapes = draw_scene(np.random.default_rng((0, index)), side, whole=True)
+        assert len(shapes) == 1
+        x1, y1, x2, y2 = shapes[0].box()
+        assert min(x1, y1) >= 0 and max(x2, y2) <= side
+        assert max(x2 - x1, y2 - y1) > 0.35 * side
+
+
 def overlap(a, b) -> float:
     inside = np.maximum(0, np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])).prod()
     return inside / min((a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod())

@@ -30,7 +30,8 @@ NAMES = ("ellipse", "rectangle", "triangle", "star")
 VIDEO, TRACKS = "video/demo.mp4", "video/gt.txt"
 
 _MOST_OBJECTS = 6
-_SMALLEST, _LARGEST = 0.18, 0.45  # long side of a shape as a share of the image's
+_SHARES = (0.18, 0.45)  # smallest and largest long side of a shape, as shares of the image's
+_WHOLE_SHARES = (0.45, 0.68)  # the same where the picture is of one shape; a larger square may not fit aslant
 _SLIMMEST = 0.65  # short side as a share of the long one
 _OVERLAP = 0.1  # most of a box that another one may cover
 _CONTRAST = 150  # least distance of a shape's colour from the background's, summed over the channels
@@ -98,7 +99,7 @@ class DemoSource:
 
         def paint(index: int) -> tuple[Sample, list[Instance]]:
             rng = np.random.default_rng((seed, index))
-            image, shapes = draw_scene(rng, side, most=1 if whole else _MOST_OBJECTS)
+            image, shapes = draw_scene(rng, side, whole)
             category = NAMES[shapes[0].category]
             name = f"{category}/{category}_{index:06d}.jpg" if whole else f"{index:06d}.jpg"
             (folder / name).write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
@@ -116,13 +117,16 @@ class DemoSource:
         return self._instances[sample.name], []
 
 
-def draw_scene(rng: np.random.Generator, side: int, most: int = _MOST_OBJECTS) -> tuple[Pixels, list[Shape]]:
-    """One image, (side, side, 3) uint8 BGR, and 1..most shapes, all inside and hardly covering each other."""
+def draw_scene(rng: np.random.Generator, side: int, whole: bool = False) -> tuple[Pixels, list[Shape]]:
+    """One image, (side, side, 3) uint8 BGR, and the shapes in it, all inside and hardly covering each other.
+
+    whole: one large shape; otherwise a few.
+    """
     image = _background(rng, side, side)
     shapes: list[Shape] = []
-    wanted = int(rng.integers(1, most + 1))
+    wanted = 1 if whole else int(rng.integers(1, _MOST_OBJECTS + 1))
     for _ in range(_ATTEMPTS):
-        shape = _random_shape(rng, image, side)
+        shape = _random_shape(rng, image, side, _WHOLE_SHARES if whole else _SHARES)
         if all(_covered(shape.box(), other.box()) <= _OVERLAP for other in shapes):
             shapes.append(shape)
         if len(shapes) == wanted:
@@ -188,9 +192,11 @@ _UNIT_OUTLINES = _unit_outlines()
 _UNIT_KEYPOINTS = np.array([[0, -0.5], [0, 0], [0, 0.4]])
 
 
-def _random_shape(rng: np.random.Generator, background: Pixels, side: int) -> Shape:
-    """A shape that lies inside the background and stands out from it."""
-    long = rng.uniform(_SMALLEST, _LARGEST) * side / 2
+def _random_shape(
+    rng: np.random.Generator, background: Pixels, side: int, shares: tuple[float, float] = _SHARES
+) -> Shape:
+    """A shape that lies inside the background and stands out from it. shares: of `side`, its shortest and longest."""
+    long = rng.uniform(*shares) * side / 2
     short = long * rng.uniform(_SLIMMEST, 1)
     half = (short, long) if rng.random() < 0.5 else (long, short)
     shape = Shape(int(rng.integers(len(NAMES))), (0, 0), half, rng.uniform(0, 2 * math.pi), (0, 0, 0))
