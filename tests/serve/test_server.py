@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -195,6 +196,18 @@ def test_server_that_takes_too_long_is_ended(tmp_path, triton_home):
     ):
         pass
     check_ports(endpoint)
+    deadline = time.monotonic() + 10  # what is killed takes its moment to be gone
+    while left := [command for command in running_commands() if str(tmp_path) in command]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def running_commands() -> list[str]:
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            commands.append(path.read_text().replace("\0", " "))
+    return commands
 
 
 def test_empty_repository_is_nothing_to_serve(tmp_path):

@@ -191,11 +191,12 @@ def _process(
         yield process
     finally:
         process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_STOP)
-        except subprocess.TimeoutExpired:
+        # A server that is ended while it starts dies at once, and leaves its stubs behind.
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
 def _command(repository: Path, endpoint: Endpoint, environment: TritonEnvironment) -> list[str]:
