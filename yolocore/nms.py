@@ -83,7 +83,9 @@ def suppress(boxes: Boxes, labels: Indices | None, iou: float, max_det: int) -> 
 
     labels: their classes; None: boxes of different classes suppress each other too.
     """
-    sweep = (_sweep_rotated if boxes.shape[1] == 5 else _sweep_upright)(boxes.astype(np.float64), iou)
+    turned = boxes.shape[1] == 5
+    sweep_of, overlap_of = (_sweep_rotated, rotated.prob_iou) if turned else (_sweep_upright, paired_iou)
+    sweep = sweep_of(boxes.astype(np.float64), iou)
     if labels is not None and len(boxes):
         # Classes are laid out side by side along x, farther apart than any sweep reaches.
         gap = np.ptp(sweep.at) + (sweep.before + sweep.after).max() + 1.0
@@ -92,8 +94,7 @@ def suppress(boxes: Boxes, labels: Indices | None, iou: float, max_det: int) -> 
     def reached(a: Indices, b: Indices) -> tuple[Indices, Indices]:
         """Every box of a with every box of b that it reaches and overlaps too much: positions in a, and in b."""
         i, j = sweep.pairs(a, b)
-        overlap = (rotated.prob_iou if boxes.shape[1] == 5 else paired_iou)(boxes[a[i]], boxes[b[j]])
-        too_much = overlap > iou
+        too_much = overlap_of(boxes[a[i]], boxes[b[j]]) > iou
         return i[too_much], j[too_much]
 
     kept = np.zeros(0, np.int64)
