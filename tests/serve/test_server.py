@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -197,17 +196,13 @@ def test_server_that_takes_too_long_is_ended(tmp_path, triton_home):
         pass
     check_ports(endpoint)
     deadline = time.monotonic() + 10  # what is killed takes its moment to be gone
-    while left := [command for command in running_commands() if str(tmp_path) in command]:
+    while left := [each.info for each in psutil.process_iter(["cmdline"]) if mentions(each, tmp_path)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
 
 
-def running_commands() -> list[str]:
-    commands = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            commands.append(path.read_text().replace("\0", " "))
-    return commands
+def mentions(process: psutil.Process, path: Path) -> bool:
+    return str(path) in " ".join(process.info["cmdline"] or ())
 
 
 def test_empty_repository_is_nothing_to_serve(tmp_path):
