@@ -144,6 +144,9 @@ WRONG_KEYS = [
     pytest.param(
         {"url": "http://127.0.0.1:9/a.git"}, ServiceError, "9/a.git: cannot be .*Connection refused", id="down"
     ),
+    pytest.param(
+        {"url": "http://127.0.0.1:9/403.git"}, ServiceError, "403.git: cannot be .*refused", id="a status in the name"
+    ),
     pytest.param({"url": "/nowhere/at/all"}, ServiceError, "/nowhere/at/all: is no repository", id="no such folder"),
 ]
 

@@ -75,7 +75,7 @@ def errors(url: str, bot: Bot) -> Iterator[None]:
     except HangupException as error:
         raise ServiceError(f"{where}: hung up ({_line(error)}); see whether it may be pushed to") from None
     except (GitProtocolError, HTTPError, OSError) as error:
-        if "403" in str(error):
+        if str(error).startswith("unexpected http resp 403 "):  # dulwich keeps the status in its message alone
             raise _unauthorised(where, bot) from None
         reason = getattr(error, "reason", None) or error
         raise ServiceError(
