@@ -25,6 +25,8 @@ GPU = "nvidia.com/gpu"
 SERVING = {"Deployment", "StatefulSet", "InferenceService"}
 # Accounts that come with what is installed beside these manifests: Kubeflow Pipelines runs its steps as this one.
 INSTALLED = {("kubeflow", "pipeline-runner")}
+# The namespace that the Argo Workflows of Kubeflow Pipelines looks into: a Workflow elsewhere would just lie there.
+WORKFLOWS = "kubeflow"
 OPERATED = {"EventSource", "Sensor", "EventBus"}  # their operator chooses image, ports, volumes and probes
 
 
@@ -422,7 +424,7 @@ def secrets_are_named_and_not_told(documents: Sequence[Document]) -> Iterator[st
 def tokens_of_the_cluster_go_to_those_who_use_them(documents: Sequence[Document]) -> Iterator[str]:
     """A pod has its account's token only where a role is bound to the account, and never that of `default`."""
     bound = {
-        (namespace(binding), subject["name"])
+        (subject.get("namespace"), subject["name"])
         for binding in of_kind(documents, "RoleBinding")
         for subject in binding["subjects"]
         if subject["kind"] == "ServiceAccount"
@@ -521,6 +523,37 @@ def workflows_fit_their_template(documents: Sequence[Document]) -> Iterator[str]
         known = {parameter["name"] for parameter in templates[name]["spec"]["arguments"]["parameters"]}
         if not {parameter["name"] for parameter in spec["arguments"]["parameters"]} <= known:
             yield f"{label(cron)}: parameters"
+
+
+@rule
+def workflows_are_where_their_controller_looks(documents: Sequence[Document]) -> Iterator[str]:
+    triggered = [resource for sensor in of_kind(documents, "Sensor") for resource in values(sensor, "resource")]
+    for document in [*of_kind(documents, "WorkflowTemplate", "CronWorkflow"), *triggered]:
+        if namespace(document) != WORKFLOWS:
+            yield label(document)
+
+
+@rule
+def sensors_may_create_what_they_create(documents: Sequence[Document]) -> Iterator[str]:
+    roles = {(namespace(role), role["metadata"]["name"]): role["rules"] for role in of_kind(documents, "Role")}
+    for sensor in of_kind(documents, "Sensor"):
+        account = (namespace(sensor), sensor["spec"]["template"]["serviceAccountName"])
+        for resource in values(sensor, "resource"):
+            place, group = namespace(resource) or account[0], resource["apiVersion"].rpartition("/")[0]
+            granted = [
+                line
+                for binding in of_kind(documents, "RoleBinding")
+                if namespace(binding) == place
+                and account in {(subject.get("namespace"), subject["name"]) for subject in binding["subjects"]}
+                for line in roles.get((place, binding["roleRef"]["name"]), [])
+            ]
+            if not any(
+                group in line["apiGroups"]
+                and f"{resource['kind'].lower()}s" in line["resources"]
+                and "create" in line["verbs"]
+                for line in granted
+            ):
+                yield f"{label(sensor)}: {resource['kind']} in {place}"
 
 
 @rule

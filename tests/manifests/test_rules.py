@@ -72,6 +72,7 @@ def add(document: Document) -> Callable[[list[Document]], None]:
 TRITON, MLFLOW, FLOW = "Deployment/triton", "Deployment/mlflow", "WorkflowTemplate/retraining"
 POD = "spec/template/spec"
 FIRST = f"{POD}/containers/0"
+SENSOR, CREATED = "Sensor/retraining", "spec/triggers/0/template/k8s/source/resource"
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": "yolocore"}}
 BREAKS = [
     ("names are labels", "overlays/gpu", put(TRITON, "metadata/name", "Triton_1")),
@@ -97,7 +98,7 @@ BREAKS = [
     (
         "containers are restricted",
         "gitops/events",
-        drop("Sensor/retraining", "spec/template/container/securityContext"),
+        drop(SENSOR, "spec/template/container/securityContext"),
     ),
     (
         "containers are restricted",
@@ -197,6 +198,16 @@ BREAKS = [
         "schedule",
         put("CronWorkflow/retraining", "spec/workflowSpec/workflowTemplateRef/name", "train"),
     ),
+    ("workflows are where their controller looks", "overlays/gpu", put(FLOW, "metadata/namespace", "yolocore")),
+    (
+        "workflows are where their controller looks",
+        "schedule",
+        put("CronWorkflow/retraining", "metadata/namespace", "yolocore"),
+    ),
+    ("workflows are where their controller looks", "gitops/events", drop(SENSOR, f"{CREATED}/metadata/namespace")),
+    ("sensors may create what they create", "gitops/events", put(SENSOR, f"{CREATED}/metadata/namespace", "yolocore")),
+    ("sensors may create what they create", "gitops/events", put("Role/sensor", "rules/0/verbs", ["get"])),
+    ("sensors may create what they create", "gitops/events", put("RoleBinding/sensor", "subjects/0/name", "events")),
     ("rollouts keep what serves", "overlays/gpu", put(TRITON, "spec/strategy/rollingUpdate/maxUnavailable", 1)),
     ("rollouts keep what serves", "overlays/gpu", put(TRITON, "spec/replicas", 2)),
     (
