@@ -6,7 +6,7 @@ from components.image import image
 
 
 @dsl.component(base_image=image("deploy"), install_kfp_package=False)
-def news(checkpoint: dsl.Input[dsl.Model], name: str) -> str:
+def news(checkpoint: dsl.Input[dsl.Model], report: dsl.Output[dsl.Markdown], name: str) -> str:
     """Tell whether a training has brought anything that is not in production already: `changed` or `same`.
 
     Args:
@@ -14,4 +14,4 @@ def news(checkpoint: dsl.Input[dsl.Model], name: str) -> str:
     """
     from yolocore.component.news import news
 
-    return news(checkpoint=checkpoint, name=name)
+    return news(checkpoint=checkpoint, report=report, name=name)

@@ -50,6 +50,6 @@ def retraining(settings: Settings) -> None:
         checkpoint = learned(dataset, settings)
 
         asked = news(checkpoint=checkpoint, name=settings["deploy"]["name"])
-        found = step(done_each_time(light(asked))).output
+        found = step(done_each_time(light(asked))).outputs["Output"]
         with dsl.If(found == "changed", name="changed"):
             proven_and_served(checkpoint, dataset, settings)

@@ -25,6 +25,11 @@ def checkpoint(tmp_path: Path) -> SimpleNamespace:
     return SimpleNamespace(path=str(tmp_path))
 
 
+@pytest.fixture
+def report(tmp_path: Path) -> SimpleNamespace:
+    return SimpleNamespace(path=str(tmp_path / "report"), uri="s3://pipelines/run-1/news/report")
+
+
 @pytest.mark.parametrize(
     ("champion", "found"),
     [
@@ -33,25 +38,40 @@ def checkpoint(tmp_path: Path) -> SimpleNamespace:
         pytest.param(BEST, "same", id="the very one"),
     ],
 )
-def test_a_training_is_compared_with_what_is_in_production(champion, found, checkpoint, database, capsys):
+def test_a_training_is_compared_with_what_is_in_production(champion, found, checkpoint, report, database, capsys):
     client = registry.registry()
     candidate = registry.register(client, "detector", "sha256:c", "triton:///c", {registry.CHECKPOINT: BEST})
     registry.nominate(client, "detector", candidate)
     if champion:
         version = registry.register(client, "detector", "sha256:d", "triton:///d", {registry.CHECKPOINT: champion})
         registry.promote(client, "detector", version)
-    assert news(checkpoint=checkpoint, name="detector") == found
-    assert BEST in capsys.readouterr().out
+    assert news(checkpoint=checkpoint, report=report, name="detector") == found
+    said = capsys.readouterr().out
+    assert BEST in said and said.strip() == Path(report.path).read_text().strip()
 
 
-def test_a_name_that_nobody_deployed(checkpoint, database):
-    assert news(checkpoint=checkpoint, name="nobody") == "changed"
+def test_a_name_that_nobody_deployed(checkpoint, report, database):
+    assert news(checkpoint=checkpoint, report=report, name="nobody") == "changed"
 
 
-def test_an_artifact_of_another_step_is_one_line(checkpoint, database, capsys):
+def test_an_artifact_of_another_step_is_one_line(checkpoint, report, database, capsys):
     record = Path(checkpoint.path) / "record.json"
     record.write_text(record.read_text().replace('"fitness"', '"fatness"'))
     with pytest.raises(SystemExit) as caught:
-        news(checkpoint=checkpoint, name="detector")
+        news(checkpoint=checkpoint, report=report, name="detector")
     assert caught.value.code == 3
     assert capsys.readouterr().err.startswith("news: error: ")
+
+
+def test_what_no_retry_can_mend_is_tried_once(checkpoint, report, database, store, capsys):
+    record = Path(checkpoint.path) / "record.json"
+    right = record.read_text()
+    record.write_text("{}")
+    said = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as ended:
+            news(checkpoint=checkpoint, report=report, name="detector")
+        assert ended.value.code == 3
+        said.append(capsys.readouterr().err)
+        record.write_text(right)  # the second attempt would read it
+    assert said[0] == said[1] and said[0].startswith("news: error: ")

@@ -26,7 +26,9 @@ def artifacts(tmp_path: Path) -> dict[str, SimpleNamespace]:
     (folder / "record.json").write_text(record.to_json())
     return {
         "deployment": SimpleNamespace(path=str(folder)),
-        "promotion": SimpleNamespace(path=str(tmp_path / "promotion"), metadata={}),
+        "promotion": SimpleNamespace(
+            path=str(tmp_path / "promotion"), uri="s3://pipelines/run-1/promote/promotion", metadata={}
+        ),
     }
 
 
@@ -48,3 +50,24 @@ def test_a_refusal_is_one_line_with_its_code(git_server, artifacts, monkeypatch,
     assert "GIT_TOKEN is expired" in capsys.readouterr().err
     assert git_server.head() == before
     assert not Path(artifacts["promotion"].path).exists()
+
+
+def test_what_no_retry_can_mend_is_tried_once(git_server, artifacts, store, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("GIT_TOKEN", TOKEN)
+    said = []
+    for number in range(2):  # the second attempt would find the file
+        git_server.commit(tmp_path / "developer", {"none.env": "digest=\n"} if number else {"other.env": ""})
+        with pytest.raises(SystemExit) as ended:
+            promote(**artifacts, url=git_server.url, file="none.env", branch="main")
+        assert ended.value.code == 2
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1] and "file=none.env: is not there on main" in said[0]
+
+
+def test_what_another_try_may_mend_is_tried_again(git_server, artifacts, store, monkeypatch):
+    monkeypatch.setenv("GIT_TOKEN", "wrong")
+    with pytest.raises(SystemExit):
+        promote(**artifacts, url=git_server.url, file=FILE, branch="main")
+    monkeypatch.setenv("GIT_TOKEN", TOKEN)
+    promote(**artifacts, url=git_server.url, file=FILE, branch="main")
+    assert f"digest={DIGEST}" in git_server.show(FILE)

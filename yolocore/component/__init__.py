@@ -8,18 +8,16 @@ not tried again (`verdict`).
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from typing import Any
 
 from yolocore.component.handover import brought_here, hand_over
 from yolocore.component.outputs import leave
-from yolocore.component.verdict import judged
+from yolocore.component.verdict import attempt
 from yolocore.modes import run
 from yolocore.modes.request import read_request
 from yolocore.records import CONFUSION
 from yolocore.store import ObjectStore
-from yolocore.views.ending import told
 from yolocore.views.live import live
 
 
@@ -45,6 +43,4 @@ def perform(mode: str, *, result: Any, metrics: Any, report: Any, confusion: Any
             for point in counted["roc"]:
                 confusion.log_roc_data_point(*point)
 
-    code = told(judged(f"yolo {mode}", result.uri, work))
-    if code:
-        sys.exit(code)
+    attempt(f"yolo {mode}", result.uri, work)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
+from yolocore.component.verdict import attempt
 from yolocore.gitops.promote import promote as commit
 from yolocore.gitops.remote import Bot
 from yolocore.records import DeployRecord
-from yolocore.views.ending import exit_code
+from yolocore.store import ObjectStore
 from yolocore.views.live import live
 
 
@@ -20,13 +20,11 @@ def promote(*, deployment: Any, promotion: Any, url: str, file: str, branch: str
     A failure ends the process with one line and the error's exit code.
     """
 
-    def act() -> None:
+    def work(_: ObjectStore | None) -> None:
         digest = DeployRecord.load(Path(deployment.path)).served_digest
         with live() as listener:
             made = commit(url, branch, file, digest, Bot.of_environment(), listener=listener)
         promotion.metadata.update(commit=made.commit, digest=digest, previous=made.previous)
         Path(promotion.path).write_text(f"{made.commit}\n", encoding="utf-8")
 
-    code = exit_code("promote", act)
-    if code:
-        sys.exit(code)
+    attempt("promote", promotion.uri, work)

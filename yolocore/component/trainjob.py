@@ -10,7 +10,6 @@ save what they have, and the next attempt goes on from there.
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from yolocore.component.cluster import GROUP, KIND, VERSION, AwayError, Cluster,
 from yolocore.component.handover import Stored, sent
 from yolocore.component.node import NAME, finished, place
 from yolocore.component.outputs import leave
-from yolocore.component.verdict import judged, overturn, verdict
+from yolocore.component.verdict import attempt, overturn, verdict
 from yolocore.config import Section
 from yolocore.config.base import option
 from yolocore.errors import DataError, PreemptedError, ServiceError, StorageError, UsageError, YoloError
@@ -31,7 +30,7 @@ from yolocore.progress import Listener
 from yolocore.records import TrainRecord
 from yolocore.store import ObjectStore, json_digest, short, storage_errors
 from yolocore.store.objects import SETTING
-from yolocore.views.ending import Ending, told
+from yolocore.views.ending import Ending
 from yolocore.views.live import live
 
 POLL = 10.0  # seconds between two looks at a job
@@ -112,9 +111,7 @@ def train_together(*, result: Any, metrics: Any, report: Any, **keys: Any) -> No
             _train(wanted, store, request.out, listener)
         leave(request.out, TrainRecord.load(request.out), result=result, metrics=metrics, report=report)
 
-    code = told(judged(NAME, result.uri, work))
-    if code:
-        sys.exit(code)
+    attempt(NAME, result.uri, work)
 
 
 def _train(wanted: TrainJob, store: ObjectStore, out: Path, listener: Listener) -> None:

@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
 from yolocore.errors import YoloError
 from yolocore.store import ObjectStore, bytes_digest, configured
-from yolocore.views.ending import Ending, ending
+from yolocore.views.ending import Ending, ending, told
+
+
+def attempt(name: str, result: str, work: Callable[[ObjectStore | None], None]) -> None:
+    """What every task does that can fail: `judged`, and a failure ends the process with its one line and its code."""
+    code = told(judged(name, result, work))
+    if code:
+        sys.exit(code)
 
 
 def judged(name: str, result: str, work: Callable[[ObjectStore | None], None]) -> Ending:
