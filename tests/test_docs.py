@@ -1,23 +1,37 @@
-"""What the documents tell people to type is there: targets, files, variables, the cluster's names, pipelines, modes."""
+"""What the documents tell people to type is there: targets, files, variables, the cluster's names, pipelines, modes.
+
+And the commands are understood: each is read by the program that would do it, up to where its work begins.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import io
+import os
 import re
-from collections.abc import Callable, Iterator
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 import yaml
 
+import pipelines.package
+import pipelines.run_local
+import pipelines.submit
+import yolocore.gitops.__main__ as gitops
+import yolocore.modes
 from pipelines import PIPELINES
 from pipelines.package import COMPILED
 from pipelines.run_local import run
 from pipelines.submit import read_submission, submit
 from tests.manifests.conftest import MANIFESTS, RENDERED, render
 from tests.manifests.rules import values
-from yolocore.cli import COMMANDS
+from yolocore.cli import COMMANDS, main
 from yolocore.config import MODES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,11 +53,16 @@ SECRET_REFERENCES = ("secretKeyRef", "authSecret", "webhookSecret")
 Found = tuple[str, str]  # what kind of name, the name
 
 
-def names(text: str) -> Iterator[Found]:
-    """Every name in a page's code that has to be somewhere."""
+def written(text: str) -> str:
+    """A page's code: its blocks of commands, and what stands between backquotes."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
-    code = "\n".join([*blocks, *spans])
+    return "\n".join([*blocks, *spans])
+
+
+def names(text: str) -> Iterator[Found]:
+    """Every name in a page's code that has to be somewhere."""
+    code = written(text)
     commands = re.sub(r"#.*", "", code)
     for words in re.findall(r"(?m)(?:^|&& |\w=\w+ )make((?: [a-z][a-z-]*)+)", commands):
         yield from (("target", word) for word in words.split())
@@ -181,3 +200,114 @@ def test_every_kind_of_name_is_looked_for_and_found() -> None:
     """A pattern that matches nothing any more would check nothing."""
     text = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
     assert {kind for kind, _ in names(text)} == set(KNOWN)
+
+
+class Reached(BaseException):
+    """A command was understood: here its work would begin."""
+
+
+def reached(*_: Any, **__: Any) -> NoReturn:
+    raise Reached
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every program reads its words as ever, and then does nothing."""
+    understood = pipelines.run_local.read_pipeline
+    monkeypatch.chdir(ROOT)  # where params.yaml is
+    monkeypatch.delenv("GIT_URL", raising=False)
+    monkeypatch.setattr(pipelines.run_local, "read_pipeline", lambda **keys: reached(understood(**keys)))
+    monkeypatch.setattr(pipelines.submit, "_connect", reached)
+    monkeypatch.setattr(pipelines.package, "storage_errors", reached)
+    monkeypatch.setattr(yolocore.modes, "run", reached)
+    monkeypatch.setattr(gitops, "COMMANDS", {name: (reached, *keys) for name, (_, *keys) in gitops.COMMANDS.items()})
+
+
+MAINS: dict[str, Callable[[Sequence[str]], int]] = {
+    "pipelines.package": pipelines.package.main,
+    "pipelines.run_local": pipelines.run_local.main,
+    "pipelines.submit": pipelines.submit.main,
+    "yolocore.gitops": gitops.main,
+    "yolo": main,
+}
+
+
+def typed(text: str) -> list[str]:
+    """The commands of a page that are ours and have words: `make …`, `yolo MODE key=value`, `python -m … key=value`."""
+    code = re.sub(r"(?m)(^|\s)#.*", "", written(text).replace("\\\n", " "))
+    ours = "|".join(
+        [
+            r"make(?: [a-z-]+| \w+=(?:\"[^\"]*\"|\S+))+",
+            r"yolo [a-z]+(?: \w+=\S*)+",
+            r"python -m (?:pipelines|yolocore)\.\w+(?: \S+)+",
+        ]
+    )
+    return re.findall(rf"(?m)(?:^|&& |/)(?:\w+=\S+ )*({ours}) *$", code)
+
+
+def started(command: str) -> Iterator[list[str]]:
+    """What a command starts of ours: the program and its words; of make, of all the lines of its recipes."""
+    words = shlex.split(command)
+    if words[0] == "make":
+        dry = subprocess.run(
+            ["make", "--dry-run", "--no-print-directory", *words[1:]],
+            env=os.environ | {"UV_FIND_LINKS": ""},  # spares asking pip for them
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert dry.returncode == 0, dry.stderr
+        for line in re.findall(r"(?m)bin/(python -m (?:pipelines|yolocore)\..*=.*)$", dry.stdout):
+            yield from started(line)
+    else:
+        yield words[2:] if words[0] == "python" else words
+
+
+def refusal(command: str) -> str:
+    """The line with which one of our programs refuses a command; empty where all of them take it."""
+    for program, *words in started(command):
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said):
+                MAINS[program](words)
+        except Reached:
+            continue
+        return said.getvalue().strip()
+    return ""
+
+
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_are_understood(page: str) -> None:
+    told = {command: refusal(command) for command in typed((ROOT / page).read_text("utf-8"))}
+    assert {command: line for command, line in told.items() if line} == {}
+
+
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ('make run-kfp-local KEYS="params=params.yaml"', "params= is given twice"),
+        ('make run-kfp-local KEYS="runner=podman"', "unknown runner 'podman'"),
+        ('make submit KEYS="train_epochs=many" REGISTRY=registry.example/team', "epochs='many'"),
+        ("make submit PIPELINE=evaluation", "evaluation_model= is missing"),
+        ('make schedule CRON="0 2 * * *"', "has six fields"),
+        ("yolo train data=demo epoch=3", "unknown key 'epoch'"),
+        ("python -m yolocore.gitops promote url=https://git.example.com digest=sha256:00", "file= is missing"),
+        ("python -m pipelines.package registery=a", "unknown key 'registery'"),
+    ],
+)
+def test_a_command_that_nobody_understands_is_found(command: str, line: str) -> None:
+    assert typed(f"`{command}`") == [command]
+    assert line in refusal(command)
+
+
+def test_a_target_that_is_not_there_is_found() -> None:
+    with pytest.raises(AssertionError, match="No rule to make target"):
+        list(started("make submitt REGISTRY=a"))
+
+
+def test_every_program_is_asked_by_some_page() -> None:
+    pages = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
+    assert {program for command in typed(pages) for program, *_ in started(command)} == set(MAINS)
