@@ -13,7 +13,7 @@ from typing import Any
 from croniter import croniter
 
 import yolocore
-from pipelines.kubernetes import PLACES, SERVICES
+from pipelines.kubernetes import GIT, PLACES, S3, SERVICES
 from tests.manifests.conftest import Document, containers, label, pod_specs
 
 Rule = Callable[[Sequence[Document]], Iterator[str]]
@@ -418,6 +418,29 @@ def secrets_are_named_and_not_told(documents: Sequence[Document]) -> Iterator[st
             secret = re.search(r"PASSWORD|SECRET|TOKEN|ADMIN_KEY|ACCESS_KEY", variable["name"])
             if secret and "secretKeyRef" not in variable.get("valueFrom", {}):
                 yield f"{path}: {variable['name']}"
+
+
+@rule
+def a_vault_gives_what_is_asked_for(documents: Sequence[Document]) -> Iterator[str]:
+    """Every key that a pod here must have, and those that the steps of pipelines ask for; and none that is optional."""
+    given = {
+        (namespace(secret), secret["spec"]["target"]["name"], key["secretKey"])
+        for secret in of_kind(documents, "ExternalSecret")
+        for key in secret["spec"]["data"]
+    }
+    if not given:
+        return
+    asked = {
+        (namespace(document), reference["name"], reference["key"])
+        for document in documents
+        for reference in values(document, "secretKeyRef")
+        if not reference.get("optional")
+    }
+    asked |= {("kubeflow", S3, "access-key"), ("kubeflow", S3, "secret-key"), ("kubeflow", GIT, "token")}
+    for place, name, key in sorted(asked - given):
+        yield f"{place} {name} {key}"
+    for place, name, key in sorted(given - asked - {("yolocore", GIT, "webhook")}):  # of ../gitops/events
+        yield f"{place} {name} {key}: is not asked for"
 
 
 @rule

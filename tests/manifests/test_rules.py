@@ -166,6 +166,10 @@ BREAKS = [
         "overlays/gpu",
         put(MLFLOW, f"{FIRST}/env/3", {"name": "POSTGRES_PASSWORD", "value": "x"}),
     ),
+    ("a vault gives what is asked for", "vault", remove("ExternalSecret/postgres")),
+    ("a vault gives what is asked for", "vault", put("ExternalSecret/triton", "spec/data/0/secretKey", "key")),
+    ("a vault gives what is asked for", "vault", put("ExternalSecret/s3", "metadata/namespace", "default")),
+    ("a vault gives what is asked for", "vault", put("ExternalSecret/git", "metadata/namespace", "default")),
     ("tokens of the cluster go to those who use them", "overlays/gpu", drop(TRITON, f"{POD}/serviceAccountName")),
     (
         "tokens of the cluster go to those who use them",
