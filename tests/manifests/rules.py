@@ -544,7 +544,7 @@ def workflows_fit_their_template(documents: Sequence[Document]) -> Iterator[str]
             yield f"{label(cron)}: {name}"
             continue
         known = {parameter["name"] for parameter in templates[name]["spec"]["arguments"]["parameters"]}
-        if not {parameter["name"] for parameter in spec["arguments"]["parameters"]} <= known:
+        if not {parameter["name"] for parameter in spec.get("arguments", {}).get("parameters", [])} <= known:
             yield f"{label(cron)}: parameters"
 
 

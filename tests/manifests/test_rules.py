@@ -202,6 +202,13 @@ BREAKS = [
         "schedule",
         put("CronWorkflow/retraining", "spec/workflowSpec/workflowTemplateRef/name", "train"),
     ),
+    (
+        "workflows fit their template",
+        "schedule",
+        put(
+            "CronWorkflow/retraining", "spec/workflowSpec/arguments", {"parameters": [{"name": "comit", "value": "a"}]}
+        ),
+    ),
     ("workflows are where their controller looks", "overlays/gpu", put(FLOW, "metadata/namespace", "yolocore")),
     (
         "workflows are where their controller looks",
