@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from kfp import dsl
 
+from components.catch_up import catch_up
 from components.conclude import conclude
 from components.ingest.component import ingest
 from components.news import news
 from pipelines.form import Settings, form
-from pipelines.kubernetes import CLUSTER, done_each_time, light, step
+from pipelines.kubernetes import CLUSTER, done_each_time, light, promoting, step
 from pipelines.learning import learned
 from pipelines.proving import proven_and_served
 from pipelines.training import SECTIONS as TRAINING
@@ -32,7 +33,8 @@ def retraining(settings: Settings) -> None:
 
     1. ingest: the images and labels as they are now become a dataset
     2. train: a detector learns from it, or the object store has what the same data and settings gave before
-    3. news: whether the champion was made from that very checkpoint; if not, as in training:
+    3. news: whether the champion was made from that very checkpoint; if so:
+       catch_up: production is told of it after all, if a run before could not; if not, as in training:
     4. val, export, benchmark
     5. gate: it stands against the champion, on the same images
     6. deploy, track
@@ -51,5 +53,8 @@ def retraining(settings: Settings) -> None:
 
         asked = news(checkpoint=checkpoint, name=settings["deploy"]["name"])
         found = step(done_each_time(light(asked))).outputs["Output"]
+        with dsl.If(found == "same", name="same"), dsl.If(settings["promotion"]["url"] != "", name="behind"):
+            told = catch_up(name=settings["deploy"]["name"], **settings["promotion"])
+            step(done_each_time(promoting(light(told))))
         with dsl.If(found == "changed", name="changed"):
             proven_and_served(checkpoint, dataset, settings)

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.gitops.server import FILE, TOKEN, serve
-from yolocore.component.promotion import promote
+from tests.gitops.server import FILE, TOKEN, git, serve
+from yolocore.component.promotion import catch_up, promote
+from yolocore.lineage import registry
 from yolocore.records import DeployRecord
 
 git_server = pytest.fixture(serve, name="git_server")
@@ -71,3 +72,46 @@ def test_what_another_try_may_mend_is_tried_again(git_server, artifacts, store, 
     monkeypatch.setenv("GIT_TOKEN", TOKEN)
     promote(**artifacts, url=git_server.url, file=FILE, branch="main")
     assert f"digest={DIGEST}" in git_server.show(FILE)
+
+
+@pytest.fixture
+def deployed(database):
+    """A deployment that made its model the champion, as its last transition does."""
+    client = registry.registry()
+    registry.promote(client, "detector", registry.register(client, "detector", DIGEST, "triton:///d", {}))
+
+
+def test_a_promotion_that_failed_is_made_up_for_and_one_that_was_taken_back_is_not(
+    git_server, artifacts, deployed, monkeypatch, tmp_path, capsys
+):
+    promotion, where = artifacts["promotion"], {"url": git_server.url, "file": FILE, "branch": "main"}
+    monkeypatch.setenv("GIT_TOKEN", "expired")
+    with pytest.raises(SystemExit):
+        promote(**artifacts, **where)
+    assert DIGEST not in git_server.show(FILE)
+
+    monkeypatch.setenv("GIT_TOKEN", TOKEN)
+    catch_up(promotion=promotion, name="detector", **where)
+    made = git_server.head()
+    assert f"digest={DIGEST}" in git_server.show(FILE)
+    assert promotion.metadata == {"commit": made, "digest": DIGEST, "previous": ""}
+
+    catch_up(promotion=promotion, name="detector", **where)
+    assert git_server.head() == made
+
+    git(tmp_path / "developer", "pull", "-q", "origin", "main")
+    git(tmp_path / "developer", "revert", "--no-edit", made)
+    git(tmp_path / "developer", "push", "-q", "origin", "HEAD:main")
+    before = git_server.head()
+    capsys.readouterr()
+    catch_up(promotion=promotion, name="detector", **where)
+    assert git_server.head() == before and DIGEST not in git_server.show(FILE)
+    assert promotion.metadata == {"commit": before, "digest": "", "previous": ""}
+    assert f"named {DIGEST} before and names nothing since; it is left so" in capsys.readouterr().err
+
+
+def test_without_a_champion_there_is_nothing_to_catch_up_with(git_server, artifacts, database, capsys):
+    with pytest.raises(SystemExit) as ended:
+        catch_up(promotion=artifacts["promotion"], name="nobody", url=git_server.url, file=FILE, branch="main")
+    assert ended.value.code == 2
+    assert "catch_up: error: name=nobody: MLflow has no champion of this name" in capsys.readouterr().err

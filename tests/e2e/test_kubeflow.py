@@ -17,14 +17,15 @@ from mlflow import MlflowClient
 from pipelines.request import read_pipeline
 from tests.conftest import free_endpoint
 from tests.e2e.test_dvc import MODES, TINY
-from tests.gitops.server import FILE, TOKEN, serve
+from tests.gitops.server import FILE, TOKEN, git, serve
 from yolocore.records import Record, load_record
 
 
 @pytest.mark.slow
 def test_the_pipelines_from_a_first_training_to_the_commit_that_promotes(project, triton_home, monkeypatch):
     """Training deploys a first model; other pipelines use what it made; retraining finds the same training in the
-    object store, and stops; with a setting changed it goes all the way, to the commit that tells production."""
+    object store, tells production what training didn't, and stops; and leaves it alone when somebody takes that back;
+    with a setting changed it goes all the way, to the commit that tells production."""
     monkeypatch.setenv("YOLO_STORE", str(project.folder / "store"))
     monkeypatch.setenv("GIT_TOKEN", TOKEN)
     keys = [f"{section}_{name}={value}" for section, settings in TINY.items() for name, value in settings.items()]
@@ -45,19 +46,26 @@ def test_the_pipelines_from_a_first_training_to_the_commit_that_promotes(project
     found = pipeline(project, "batch_prediction", f"prediction_model={trained.folders('export')[0]}", images)
     assert found["predict"].frames == 1
 
-    with contextlib.contextmanager(serve)(project.folder / "git") as git:
-        keys += [f"promotion_url={git.url}", f"promotion_file={FILE}", "retraining_commit=abc"]
-        before = git.head()
+    with contextlib.contextmanager(serve)(project.folder / "git") as server:
+        keys += [f"promotion_url={server.url}", f"promotion_file={FILE}", "retraining_commit=abc"]
         second = pipeline(project, "retraining", *keys)
         assert set(second.records) == {"ingest", "train"}
         assert second["train"] == trained["train"], "with the very times of the first: it was not trained again"
-        assert git.head() == before
+        assert f"digest={trained['deploy'].served_digest}" in server.show(FILE)
         assert second.concluded()["state"] == "SUCCEEDED"
         assert second.concluded()["commit"] == "abc"
 
+        developer = project.folder / "git" / "developer"
+        git(developer, "pull", "-q", "origin", "main")
+        git(developer, "revert", "--no-edit", server.head())
+        git(developer, "push", "-q", "origin", "HEAD:main")
+        reverted = server.head()
+        pipeline(project, "retraining", *keys, root="reverted")
+        assert server.head() == reverted
+
         third = pipeline(project, "retraining", *keys, "train_seed=1", root="changed")
         assert set(third.records) == set(MODES)
-        assert third["deploy"].served_digest in git.show(FILE)
+        assert third["deploy"].served_digest in server.show(FILE)
 
 
 @pytest.mark.slow

@@ -12,8 +12,9 @@ import pytest
 from tests.gitops.server import ENV, FILE, READER, TOKEN, GitServer, git
 from yolocore.errors import ServiceError, UsageError, YoloError
 from yolocore.gitops.__main__ import main
-from yolocore.gitops.promote import promote
+from yolocore.gitops.promote import Promotion, promote
 from yolocore.gitops.remote import Bot
+from yolocore.progress import Silent
 
 ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")
 BOT = Bot("Promotion", "bot@example.com", "bot", TOKEN)
@@ -26,7 +27,7 @@ def push(server: GitServer, digest: str = ONE, *, bot: Bot = BOT, **keys: object
 def test_one_line_of_one_file_changes_in_the_bots_name(git_server: GitServer) -> None:
     before = git_server.head()
     made = push(git_server)
-    assert (made.commit, made.previous, made.made) == (git_server.head(), "", True)
+    assert made == Promotion(git_server.head(), digest=ONE, previous="", made=True)
     assert git_server.show(FILE) == ENV.replace("digest=", f"digest={ONE}").strip()
     assert git(git_server.bare, "rev-parse", "main^") == before
     assert git(git_server.bare, "diff", "--stat", "--name-only", before, "main") == FILE
@@ -40,17 +41,69 @@ def test_one_line_of_one_file_changes_in_the_bots_name(git_server: GitServer) ->
 def test_promoted_again_nothing_is_done(git_server: GitServer) -> None:
     first = push(git_server)
     again = push(git_server)
-    assert (again.commit, again.previous, again.made) == (first.commit, ONE, False)
+    assert again == Promotion(first.commit, digest=ONE, previous=ONE, made=False)
 
 
 def test_a_revert_takes_it_back(git_server: GitServer, tmp_path: Path) -> None:
     push(git_server)
     second = push(git_server, TWO)
     assert second.previous == ONE
-    work = tmp_path / "developer"
+    revert(git_server, tmp_path / "developer", second.commit)
+    assert f"digest={ONE}" in git_server.show(FILE)
+
+
+def revert(server: GitServer, work: Path, commit: str) -> None:
     git(work, "pull", "-q", "origin", "main")
-    git(work, "revert", "--no-edit", second.commit)
+    git(work, "revert", "--no-edit", commit)
     git(work, "push", "-q", "origin", "HEAD:main")
+
+
+def test_what_failed_before_is_made_up_for(git_server: GitServer, tmp_path: Path) -> None:
+    push(git_server)
+    git_server.commit(tmp_path / "developer", {"note": "of another"})
+    made = push(git_server, TWO, again=False)
+    assert made == Promotion(git_server.head(), digest=TWO, previous=ONE, made=True)
+    assert f"digest={TWO}" in git_server.show(FILE)
+    assert push(git_server, TWO, again=False) == Promotion(made.commit, digest=TWO, previous=TWO, made=False)
+    git(git_server.bare, "fsck", "--strict")
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.mark.parametrize("later", [0, 3], ids=["at once", "with commits since"])
+def test_what_a_human_took_back_is_left_alone(git_server: GitServer, tmp_path: Path, later: int) -> None:
+    push(git_server)
+    revert(git_server, tmp_path / "developer", push(git_server, TWO).commit)
+    for number in range(later):
+        git_server.commit(tmp_path / "developer", {"note": str(number)})
+    before, notes = git_server.head(), Notes()
+    left = push(git_server, TWO, again=False, listener=notes)
+    assert left == Promotion(before, digest=ONE, previous=ONE, made=False)
+    assert git_server.head() == before
+    assert notes.said == [
+        f"{FILE} of main named {TWO} before and names {ONE} since; it is left so: "
+        "promote by hand what shall serve again"
+    ]
+    assert push(git_server, TWO).made, "by hand it comes back"
+
+
+def test_what_is_made_up_for_on_a_branch_that_moves_sees_a_revert_meanwhile(
+    git_server: GitServer, tmp_path: Path
+) -> None:
+    """Between fetch and push another run promotes the same, and somebody takes it back."""
+
+    def meanwhile() -> None:
+        revert(git_server, tmp_path / "developer", push(git_server, TWO).commit)
+
+    push(git_server)
+    git_server.before_push.append(meanwhile)
+    assert not push(git_server, TWO, again=False).made
     assert f"digest={ONE}" in git_server.show(FILE)
 
 

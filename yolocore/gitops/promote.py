@@ -3,7 +3,8 @@
 The file (an overlay's model.env) has a line `digest=sha256:…`. The branch is fetched as it is now, without its
 history; the line is replaced, committed and pushed. Somebody else may push meanwhile: the server then refuses, and all
 of it is done again on what the branch has become, so that nothing of theirs is lost. Repeated, a promotion finds its
-digest there and does nothing. Taking one back is `git revert`.
+digest there and does nothing. Taking one back is `git revert`, and who only makes up for a promotion that has failed
+leaves that alone: the branch's history is asked whether it named the digest before.
 
 Git is spoken by dulwich: no git is needed in the container.
 """
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from yolocore.errors import ServiceError, UsageError
+from yolocore.gitops.read import content, only
 from yolocore.gitops.remote import Bot, connect, errors, shown
 from yolocore.progress import SILENT, Listener
 from yolocore.store import short
@@ -32,18 +34,20 @@ if TYPE_CHECKING:
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LINE = re.compile(r"^digest=(.*)$", re.MULTILINE)
+_ALL = 0x7FFFFFFF  # git's own depth for the whole history
 _WAIT = 10.0  # seconds at most between two tries
 AGAIN = "again and again; promote once more when it is calmer"  # what is said after the last try
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """commit: the head of the branch, which names the digest. previous: what it named before; empty: nothing.
+    """commit: the head of the branch. digest: what its file names now. previous: what it named before; empty: nothing.
 
-    made: whether a commit was needed.
+    made: whether a commit was made.
     """
 
     commit: str
+    digest: str
     previous: str
     made: bool
 
@@ -59,12 +63,14 @@ def promote(
     digest: str,
     bot: Bot,
     *,
+    again: bool = True,
     tries: int = 5,
     listener: Listener = SILENT,
 ) -> Promotion:
     """Let a file of a branch name this digest.
 
     url: of the repository, https:// (or git:// and paths, which ask for no token). file: path in the repository.
+    again: whether a digest may come back that the branch has named before and names no more; if not, it is left so.
     tries: how often all of it is done while the branch moves. Raises UsageError for a digest, a branch or a file that
     is none, ServiceError for a server that is unreachable or refuses, and when the tries are spent.
     """
@@ -77,29 +83,35 @@ def promote(
         before_sleep=lambda state: listener.note(f"{branch} has moved: try {state.attempt_number + 1} of {tries}"),
         reraise=True,
     )
-    promotion = attempts(_try, url, branch, file, digest, bot)
+    promotion = attempts(_try, url, branch, file, digest, bot, again)
+    where = f"{file} of {branch}"
     if promotion.made:
-        listener.note(f"{file} of {branch} names {digest} since commit {promotion.commit}")
+        listener.note(f"{where} names {digest} since commit {promotion.commit}")
+    elif promotion.digest == digest:
+        listener.note(f"{where} names {digest} already; nothing was done")
     else:
-        listener.note(f"{file} of {branch} names {digest} already; nothing was done")
+        listener.note(
+            f"{where} named {digest} before and names {promotion.digest or 'nothing'} since; it is left so: "
+            "promote by hand what shall serve again"
+        )
     return promotion
 
 
-def _try(url: str, branch: str, file: str, digest: str, bot: Bot) -> Promotion:
+def _try(url: str, branch: str, file: str, digest: str, bot: Bot, again: bool) -> Promotion:
     with tempfile.TemporaryDirectory(prefix="yolo-promote-") as folder, errors(url, bot):
         client, path = connect(url, bot)
         with contextlib.closing(_fetch(client, path, url, branch, Path(folder))) as repo:
             head = repo.head()
             previous = _write(Path(folder), file, digest, branch)
-            if previous == digest:
-                return Promotion(head.decode(), previous, made=False)
+            if previous == digest or not (again or _is_new(client, path, repo, file, digest)):
+                return Promotion(head.decode(), previous, previous, made=False)
             worktree = repo.get_worktree()
             worktree.stage([file])
             made = worktree.commit(
                 message=_message(file, digest, previous), author=bot.signature, committer=bot.signature
             )
             _push(client, path, repo, branch, head, made)
-            return Promotion(made.decode(), previous, made=True)
+            return Promotion(made.decode(), digest, previous, made=True)
 
 
 def _fetch(client: GitClient, path: str, url: str, branch: str, folder: Path) -> Repo:
@@ -110,17 +122,30 @@ def _fetch(client: GitClient, path: str, url: str, branch: str, folder: Path) ->
     return client.clone(path, str(folder), mkdir=False, branch=branch, depth=1)
 
 
+def _is_new(client: GitClient, path: str, repo: Repo, file: str, digest: str) -> bool:
+    """Whether no commit that led to the fetched one had the digest in this file. Fetches the whole history."""
+    head = repo.head()
+    client.fetch(path.encode(), repo, determine_wants=only(head), depth=_ALL)
+    texts = (content(repo, entry.commit, file) for entry in repo.get_walker(include=[head]))
+    return all(digest not in _digests((text or b"").decode(errors="replace")) for text in texts)
+
+
 def _write(folder: Path, file: str, digest: str, branch: str) -> str:
     """Put the digest into the file; returns the one before."""
     path = folder / file
     if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
         raise UsageError(f"file={file}: is not there on {branch}; give an overlay's model.env")
     text = path.read_text(encoding="utf-8")
-    lines = _LINE.findall(text)
-    if len(lines) != 1:
-        raise UsageError(f"file={file}: has {len(lines)} lines digest= on {branch}; give an overlay's model.env")
+    digests = _digests(text)
+    if len(digests) != 1:
+        raise UsageError(f"file={file}: has {len(digests)} lines digest= on {branch}; give an overlay's model.env")
     path.write_text(_LINE.sub(f"digest={digest}", text), encoding="utf-8")
-    return str(lines[0]).strip()
+    return digests[0]
+
+
+def _digests(text: str) -> list[str]:
+    """What the lines of a model.env name; there should be one."""
+    return [str(digest).strip() for digest in _LINE.findall(text)]
 
 
 def _message(file: str, digest: str, previous: str) -> bytes:
