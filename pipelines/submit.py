@@ -9,8 +9,10 @@ Keys are the parameters of the pipeline's form, as `run_local` takes them; besid
     cron      six fields, seconds first: submit at these times from now on
     registry  where the images were pushed to; empty: nodes have them under their plain names
     experiment, namespace, service_account: of Kubeflow; empty: its own defaults
-    commit    pipeline=retraining: the settings are those of params.yaml there, if GIT_URL says where the repository is
+    commit    pipeline=retraining: the settings are those of params.yaml there, in the repository of GIT_URL
     dataset   pipeline=retraining: digest of images and labels in the object store, in place of pipeline_source
+
+Steps run in pods, which have no checkout: a source that is a path below the working directory is refused.
 
 KFP_HOST says where Kubeflow Pipelines is (its UI or API, as a URL), KFP_TOKEN what to show it, if it asks.
 """
@@ -33,6 +35,7 @@ from pipelines.kubernetes import CLUSTER
 from pipelines.package import packaged
 from pipelines.request import PipelineRequest, read_pipeline
 from yolocore.errors import ServiceError, UsageError
+from yolocore.modes.inputs import DEMO, DEMO_CLASSIFY
 from yolocore.modes.request import read_keys
 from yolocore.views.ending import exit_code
 
@@ -92,20 +95,45 @@ def submit(
 
 
 def read_submission(commit: str = "", dataset: str = "", **keys: str) -> PipelineRequest:
-    """What is to be submitted. Raises what `read_pipeline` does, and the errors of fetching a commit's settings."""
+    """What is to be submitted.
+
+    Raises what `read_pipeline` does, the errors of fetching a commit's settings, and UsageError for a commit that
+    nobody says where to fetch, and for a source that no pod has.
+    """
     if commit:
         keys["retraining_commit"] = commit
     if dataset:
         keys["pipeline_source"] = dataset
+    with tempfile.TemporaryDirectory() as folder:
+        params = {"params": str(_settings_of(commit, Path(folder)))} if commit else {}
+        request = read_pipeline(defaults=CLUSTER, **{**params, **keys})
+    for key, value in request.arguments.items():
+        if key.endswith("_source") and _of_a_checkout(value):
+            raise UsageError(
+                f"{key}={value}: is a path of a checkout, and pods have none; give s3://…, or the digest that "
+                f"`python -m yolocore.gitops offer data={value}` prints"
+            )
+    return request
+
+
+def _settings_of(commit: str, folder: Path) -> Path:
+    """A commit's params.yaml, in a folder here. Without it a run would learn the form's defaults, and look well."""
     url = os.environ.get("GIT_URL", "")
-    if not (commit and url):
-        return read_pipeline(defaults=CLUSTER, **keys)
+    if not url:
+        raise UsageError(
+            f"commit={commit}: its settings cannot be read, because GIT_URL is empty; set it to the repository's URL "
+            "(services.env of the overlay), or leave out commit="
+        )
     from yolocore.gitops.read import read_at
 
-    with tempfile.TemporaryDirectory() as folder:
-        params = Path(folder) / PARAMS
-        params.write_bytes(read_at(url, commit, PARAMS))
-        return read_pipeline(defaults=CLUSTER, params=str(params), **keys)
+    params = folder / PARAMS
+    params.write_bytes(read_at(url, commit, PARAMS))
+    return params
+
+
+def _of_a_checkout(source: str) -> bool:
+    """Whether a source is a relative path, and neither built-in data, a digest nor a URI."""
+    return source not in (DEMO, DEMO_CLASSIFY) and not source.startswith(("/", "sha256:")) and "://" not in source
 
 
 def _filter(name: str) -> dict[str, Any]:

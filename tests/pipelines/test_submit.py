@@ -134,6 +134,51 @@ def test_a_mistake_is_told_before_anything_is_asked(word, line, kubeflow, monkey
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["commit=main"], id="a branch"),
+        pytest.param([f"commit={'1' * 40}", "dataset=sha256:" + "2" * 64], id="with a dataset of its own"),
+        pytest.param(
+            [f"commit={'1' * 40}", "promotion_url=", "train_epochs=3"], id="as the sensor's workflow gives it"
+        ),
+    ],
+)
+def test_a_commit_whose_settings_cannot_be_read_is_refused(words, kubeflow, monkeypatch, capsys):
+    """Or a push would be answered by a training on the form's defaults."""
+    monkeypatch.delenv("GIT_URL", raising=False)
+    assert main(["pipeline=retraining", *words]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"submit: error: {words[0]}: its settings cannot be read, because GIT_URL is empty; set it")
+    assert error.count("\n") == 1
+    assert not kubeflow.kept["runs"]
+
+
+def test_without_a_commit_no_repository_is_needed(kubeflow, monkeypatch):
+    monkeypatch.delenv("GIT_URL", raising=False)
+    assert main(["pipeline=retraining", "commit=", "dataset=", "pipeline_source=s3://bucket/images"]) == 0
+
+
+@pytest.mark.parametrize("source", ["data/mine", "mine", "../data/mine/dataset.yaml"])
+def test_a_source_that_only_a_checkout_has_is_refused(source, kubeflow, capsys):
+    assert main(["pipeline=search", f"search_source={source}"]) == 2
+    error = capsys.readouterr().err
+    assert (
+        f"search_source={source}: is a path of a checkout, and pods have none; give s3://…, or the digest that `"
+        in error
+    )
+    assert f"offer data={source}` prints" in error and error.count("\n") == 1
+    assert not kubeflow.kept["runs"]
+
+
+@pytest.mark.parametrize(
+    "source", ["demo", "demo-classify", "s3://a/b", "https://a/b.zip", "sha256:" + "1" * 64, "/a/b"]
+)
+def test_a_source_that_pods_may_have_is_submitted(source, kubeflow):
+    assert main(["pipeline=retraining", f"pipeline_source={source}"]) == 0
+    assert kubeflow.kept["runs"][0]["runtime_config"]["parameters"]["pipeline_source"] == source
+
+
+@pytest.mark.parametrize(
     ("host", "token", "line", "code"),
     [
         pytest.param("", "x", "KFP_HOST=: is no URL", 2, id="none given"),
