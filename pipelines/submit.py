@@ -122,7 +122,7 @@ def _settings_of(commit: str, folder: Path) -> Path:
     if not url:
         raise UsageError(
             f"commit={commit}: its settings cannot be read, because GIT_URL is empty; set it to the repository's URL "
-            "(services.env of the overlay), or leave out commit="
+            "(in a cluster: manifests/gitops/source/source.env), or leave out commit="
         )
     from yolocore.gitops.read import read_at
 
