@@ -24,8 +24,8 @@ PLACES = ("YOLO_STORE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_
 
 
 def step(task: PipelineTask) -> PipelineTask:
-    """What every step needs: its run's name, the servers around it, and another try when its machine fails."""
-    return retried(connected(traced(task)))
+    """What every step needs: its run's name, the servers around it, few rights, another try when its machine fails."""
+    return retried(restricted(connected(traced(task))))
 
 
 def traced(task: PipelineTask) -> PipelineTask:
@@ -41,6 +41,15 @@ def connected(task: PipelineTask) -> PipelineTask:
     kubernetes.use_config_map_as_env(task, SERVICES, {name: name for name in PLACES}, optional=True)
     keys = {"access-key": "AWS_ACCESS_KEY_ID", "secret-key": "AWS_SECRET_ACCESS_KEY"}
     return kubernetes.use_secret_as_env(task, S3, keys, optional=True)
+
+
+def restricted(task: PipelineTask) -> PipelineTask:
+    """Let no image run the step as root. Kubeflow adds what else the restricted Pod Security level asks for.
+
+    That is no more privileges, no capabilities, the runtime's seccomp profile. No user is named: clusters that give
+    each namespace users of its own choose one, and the images do not mind which.
+    """
+    return kubernetes.set_security_context(task, run_as_non_root=True)
 
 
 def retried(task: PipelineTask) -> PipelineTask:

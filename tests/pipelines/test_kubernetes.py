@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-SPEC, PLATFORM = yaml.safe_load_all((ROOT / "pipelines/compiled/training.yaml").read_text(encoding="utf-8"))
+from pipelines import PIPELINES
+from tests.pipelines.compiled import documents
+
+SPEC, PLATFORM = documents("training")
 DAGS = [SPEC["root"]["dag"], *(c["dag"] for c in SPEC["components"].values() if "dag" in c)]
 STEPS = {
     name: task
@@ -74,3 +74,13 @@ def test_what_serves_is_where_the_candidates_server_reads(step):
 def test_training_has_shared_memory():
     (mount,) = platform("train")["emptyDirMounts"]
     assert (mount["mountPath"], mount["medium"]) == ("/dev/shm", "Memory")
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_no_step_of_any_pipeline_runs_as_root(name):
+    spec, platform = documents(name)
+    containers = [key for key, each in spec["deploymentSpec"]["executors"].items() if "container" in each]
+    places = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert "exec-conclude" in containers
+    for key in containers:
+        assert places[key].get("securityContext") == {"runAsNonRoot": True}, key
