@@ -603,3 +603,14 @@ def applications_stay_in_their_project(documents: Sequence[Document]) -> Iterato
             yield f"{label(application)}: repository"
         if application["spec"]["destination"] not in project["destinations"]:
             yield f"{label(application)}: destination"
+
+
+@rule
+def applications_find_their_namespace(documents: Sequence[Document]) -> Iterator[str]:
+    """Nothing says which of several comes first; only an overlay brings the namespace itself."""
+    for application in of_kind(documents, "Application"):
+        spec = application["spec"]
+        brought = spec["source"]["path"].startswith("manifests/overlays/")
+        made = "CreateNamespace=true" in spec["syncPolicy"].get("syncOptions", [])
+        if spec["destination"]["namespace"] == "yolocore" and not (brought or made):
+            yield label(application)

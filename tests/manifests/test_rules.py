@@ -12,7 +12,12 @@ from tests.manifests.conftest import RENDERED, VARIANTS, Document, label
 from tests.manifests.rules import RULES, quantity
 
 # What is applied before, where documents name it.
-TOGETHER = {"gitops/apps": ("gitops",), "examples/trainjob": ("trainer",), "queued": ("trainer",)}
+TOGETHER = {
+    "gitops/apps": ("gitops",),
+    "followed": ("gitops",),
+    "examples/trainjob": ("trainer",),
+    "queued": ("trainer",),
+}
 
 Rendered = Mapping[str, list[Document]]
 
@@ -221,6 +226,11 @@ BREAKS = [
     ("sensors may create what they create", "gitops/events", put("RoleBinding/sensor", "subjects/0/name", "events")),
     ("rollouts keep what serves", "overlays/gpu", put(TRITON, "spec/strategy/rollingUpdate/maxUnavailable", 1)),
     ("rollouts keep what serves", "overlays/gpu", put(TRITON, "spec/replicas", 2)),
+    (
+        "applications find their namespace",
+        "gitops/apps",
+        drop("Application/yolocore-events", "spec/syncPolicy/syncOptions"),
+    ),
     (
         "applications stay in their project",
         "gitops/apps",
