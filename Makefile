@@ -64,8 +64,8 @@ compile: install ## Regenerate what is generated: components, compiled pipelines
 	$(BIN)/python -m pipelines.generate
 
 .PHONY: package
-package: install ## Write the pipelines for upload and GitOps into packages/: make package REGISTRY=… GPUS=1
-	@PIPELINE_GPUS=$(GPUS) PIPELINE_NODES=$(NODES) $(BIN)/python -m pipelines.package registry=$(REGISTRY)
+package: install ## Write the pipelines for upload and GitOps into packages/ or OUT=: make package REGISTRY=… GPUS=1
+	@PIPELINE_GPUS=$(GPUS) PIPELINE_NODES=$(NODES) $(BIN)/python -m pipelines.package registry=$(REGISTRY) out=$(or $(OUT),packages)
 
 # PIPELINE: a name of pipelines/. KEYS: parameters of its form, and other keys of the command: KEYS="train_epochs=3".
 # GPUS: for each step that runs PyTorch; none by default. NODES: that train together; one by default.

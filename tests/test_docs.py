@@ -44,7 +44,7 @@ FOREIGN_PATHS = re.compile(
     r"""[\w-]+(\.[\w-]+)+/.*          # hosts: github.com/…, and groups of kinds: nvidia.com/gpu
     |(localhost|registry)/.*|crd/.*   # images; kinds
     |\.venv/.*                        # environments
-    |(data|runs|export|sbom|packages)/.*       # what people bring, and what steps make""",
+    |(data|runs|export|sbom|packages|deployed)/.*       # what people bring, and what steps make""",
     re.VERBOSE,
 )
 

@@ -29,14 +29,15 @@ RENDERED = (
     "gitops/events",
     "gitops/pipelines",
 )
-# Components that no overlay above has, each laid over one that it fits.
+# Components that no folder above has, each put into one that it fits.
 VARIANTS = {
-    "kserve": ("overlays/cpu", ["kserve"]),
-    "schedule": ("overlays/cpu", ["schedule"]),
-    "monitored": ("overlays/cpu", ["monitoring", "queue-autoscaling"]),
-    "vault": ("overlays/local", ["external-secrets"]),
-    "trainer": ("overlays/local", ["training"]),
-    "queued": ("examples/trainjob", ["kueue"]),
+    "kserve": ("overlays/cpu", ["components/kserve"]),
+    "schedule": ("overlays/cpu", ["components/schedule"]),
+    "monitored": ("overlays/cpu", ["components/monitoring", "components/queue-autoscaling"]),
+    "vault": ("overlays/local", ["components/external-secrets"]),
+    "trainer": ("overlays/local", ["components/training"]),
+    "queued": ("examples/trainjob", ["components/kueue"]),
+    "followed": ("gitops/apps", ["gitops/apps/pipelines"]),
 }
 
 
@@ -62,16 +63,13 @@ def render(folder: Path) -> list[Document]:
 
 
 def combine(manifests: Path, name: str, base: str, components: Sequence[str]) -> Path:
-    """A new overlay in a copy of the manifests; returns its folder."""
-    folder = manifests / "overlays" / name
-    folder.mkdir()
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [os.path.relpath(manifests / base, folder)],
-        "components": [f"../../components/{component}" for component in components],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    """An overlay of a copy of the manifests once more, with components in front of its own; returns its folder."""
+    folder = Path(shutil.copytree(manifests / base, (manifests / base).with_name(name)))
+    path = folder / "kustomization.yaml"
+    kustomization = yaml.load(path.read_text(), Loader)
+    own = kustomization.get("components", [])
+    kustomization["components"] = [os.path.relpath(manifests / component, folder) for component in components] + own
+    path.write_text(yaml.safe_dump(kustomization))
     return folder
 
 

@@ -13,6 +13,7 @@ from tests.manifests.conftest import MANIFESTS, Document, label, render
 from tests.manifests.events import triggered
 from tests.manifests.rules import of_kind
 
+PIPELINES = "deployed/resources"
 REPOSITORY, BRANCH, OVERLAY = "https://forge.example.com/team/detector.git", "release/1", "manifests/overlays/gpu"
 
 
@@ -21,20 +22,27 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, list[Documen
     """The documents of a cluster that follows another repository, branch and overlay."""
     copy = Path(shutil.copytree(MANIFESTS, tmp_path_factory.mktemp("moved") / "manifests"))
     env = copy / "gitops" / "source" / "source.env"
-    env.write_text(f"repository={REPOSITORY}\nbranch={BRANCH}\noverlay={OVERLAY}\n")
+    env.write_text(f"repository={REPOSITORY}\nbranch={BRANCH}\noverlay={OVERLAY}\npipelines={PIPELINES}\n")
+    apps = copy / "gitops" / "apps" / "kustomization.yaml"
+    apps.write_text(apps.read_text().replace("components: [", "components: [pipelines, "))
     return {name: render(copy / name) for name in ("gitops", "gitops/apps", "gitops/events", "overlays/gpu")}
 
 
 def test_argo_cd_follows_it(moved: Mapping[str, list[Document]]) -> None:
     applications = [*of_kind(moved["gitops"], "Application"), *of_kind(moved["gitops/apps"], "Application")]
-    assert len(applications) > 2
+    paths = {}
     for application in applications:
         source = application["spec"]["source"]
         assert (source["repoURL"], source["targetRevision"]) == (REPOSITORY, BRANCH), label(application)
+        paths[application["metadata"]["name"]] = source["path"]
     (project,) = of_kind(moved["gitops"], "AppProject")
     assert project["spec"]["sourceRepos"] == [REPOSITORY]
-    (serving,) = (each for each in applications if label(each) == "Application/yolocore-serving")
-    assert serving["spec"]["source"]["path"] == OVERLAY
+    assert paths == {
+        "yolocore": "manifests/gitops/apps",
+        "yolocore-events": "manifests/gitops/events",
+        "yolocore-pipelines": PIPELINES,
+        "yolocore-serving": OVERLAY,
+    }
 
 
 def test_promotions_go_where_the_cluster_looks(moved: Mapping[str, list[Document]]) -> None:
