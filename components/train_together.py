@@ -63,6 +63,7 @@ def train_together(
     workers: int = 2,
     nodes: int = 2,
     processes: int = 1,
+    gpus: int = 0,
     namespace: str = "yolocore",
     runtime: str = "yolocore",
     queue: str = "",
@@ -123,6 +124,7 @@ def train_together(
         workers: threads that prepare batches, on a GPU in processes of their own; 0: none ahead of the main one
         nodes: nodes that train together
         processes: processes on each node: as many as it has GPUs
+        gpus: GPUs of each node; 0: as its TrainingRuntime has it
         namespace: namespace of the TrainJob
         runtime: TrainingRuntime of that namespace: image, volumes and resources
         queue: LocalQueue of Kueue that the TrainJob waits in; empty: none
@@ -186,6 +188,7 @@ def train_together(
         workers=workers,
         nodes=nodes,
         processes=processes,
+        gpus=gpus,
         namespace=namespace,
         runtime=runtime,
         queue=queue,

@@ -5,13 +5,14 @@ import os
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
+from yolocore.component.trainjob import GPU
+
 HOUR = 3600  # seconds
 TRIES = 3  # after the first
 
 # GPUs of each step that runs PyTorch, decided when a pipeline is compiled (make package GPUS=1). A step that asks for
 # one would wait for ever on a cluster without.
 GPUS = int(os.environ.get("PIPELINE_GPUS") or 0)
-GPU = "nvidia.com/gpu"
 # Nodes that train together, as a TrainJob of Kubeflow Trainer; decided likewise (make package NODES=2).
 NODES = int(os.environ.get("PIPELINE_NODES") or 1)
 COMPILED_ANEW = GPUS > 0 or NODES > 1  # what is committed is for neither
@@ -19,7 +20,12 @@ COMPILED_ANEW = GPUS > 0 or NODES > 1  # what is committed is for neither
 # What the namespace of the runs may have of its own, under these names. Where they are missing, steps do without.
 SERVICES, S3, GIT = "yolocore-services", "s3", "git"
 # What a form proposes on a cluster, in place of what the config tree has for a laptop.
-CLUSTER = {"deploy_host": "triton-candidate"}
+CLUSTER = {
+    "deploy_host": "triton-candidate",
+    "trainjob_nodes": NODES,
+    "trainjob_gpus": GPUS,
+    "trainjob_processes": GPUS or 1,
+}
 PLACES = ("YOLO_STORE", "MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
 
 

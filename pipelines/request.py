@@ -31,7 +31,7 @@ class PipelineRequest:
 
 
 def read_pipeline(
-    pipeline: str = "training", params: str = "", *, defaults: Mapping[str, str] = MappingProxyType({}), **keys: str
+    pipeline: str = "training", params: str = "", *, defaults: Mapping[str, Any] = MappingProxyType({}), **keys: str
 ) -> PipelineRequest:
     """pipeline: its name. params: a params.yaml with the values of what is left out. keys: the parameters of its form.
     defaults: values of parameters, where its form has them, that keys override.

@@ -8,13 +8,14 @@ from components.conclude import conclude
 from components.ingest.component import ingest
 from pipelines.form import Settings, form, of_tree
 from pipelines.kubernetes import CLUSTER, done_each_time, light, step
-from pipelines.learning import learned
+from pipelines.learning import TOGETHER, learned
 from pipelines.promotion import PromotionInputs
 from pipelines.proving import proven_and_served
 
 SECTIONS = {
     **of_tree("pipeline", "ingest", "train", "val", "export", "benchmark", "gate", "deploy", "track"),
     "promotion": PromotionInputs,
+    **TOGETHER,
 }
 
 

@@ -8,12 +8,14 @@ import signal
 from pathlib import Path
 
 import pytest
+import yaml
 from kfp import dsl
 
 import yolocore
 from components.train.component import train
 from components.train_together import train_together
 from tests.component.api_server import ApiServer
+from tests.manifests.conftest import MANIFESTS
 from tests.manifests.schemas import NoSchemaError, problems
 from yolocore.component import trainjob
 from yolocore.component.handover import STORED, Stored, hand_over
@@ -27,6 +29,13 @@ from yolocore.records import FILE_NAME, Artifact, TrainRecord
 from yolocore.store import tree_digest
 from yolocore.views.ending import Ending
 
+(RUNTIME,) = (
+    container
+    for document in yaml.safe_load_all((MANIFESTS / "components/training/runtime.yaml").read_text())
+    if document["kind"] == "TrainingRuntime"
+    for job in document["spec"]["template"]["spec"]["replicatedJobs"]
+    for container in job["template"]["spec"]["template"]["spec"]["containers"]
+)
 KEYS = {"model": "yolo11n", "epochs": 3, "imgsz": 64, "classes": "0,2", "cos_lr": True, "device": "cpu"}
 
 
@@ -157,6 +166,16 @@ def test_the_document_has_the_schema_of_its_kind(training, works):
         assert problems(works.created[0])
     except NoSchemaError as error:
         pytest.skip(str(error))
+
+
+def test_a_job_with_gpus_has_what_its_runtime_gives_besides(training, works):
+    _, train = training
+    train(nodes=2, processes=4, gpus=4)
+    train(nodes=2, processes=4)
+    asked, left = (job["spec"]["trainer"].get("resourcesPerNode") for job in works.created)
+    assert left is None
+    for kind, of_runtime in RUNTIME["resources"].items():
+        assert asked[kind] == of_runtime | {"nvidia.com/gpu": "4"}
 
 
 def test_what_was_trained_before_is_taken_from_the_store(training, works, task, store, dataset, tmp_path):

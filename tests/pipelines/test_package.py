@@ -13,6 +13,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipelines import PIPELINES
 from pipelines.package import main, resources
+from tests.pipelines.compiled import reached
+from yolocore.component.trainjob import TrainJobInputs
 
 
 def test_every_pipeline_has_its_images_in_the_registry(tmp_path):
@@ -55,20 +57,28 @@ def test_with_gpus_those_steps_ask_for_them_that_run_pytorch(tmp_path):
         assert places[name]["nodeSelector"]["labels"] == {"nvidia.com/gpu.present": "true"}
 
 
-def test_on_several_nodes_a_light_step_waits_for_them(tmp_path):
+@pytest.mark.parametrize(("gpus", "processes"), [("", 1), ("4", 4)], ids=["without GPUs", "with GPUs"])
+def test_on_several_nodes_a_light_step_waits_for_them(tmp_path, gpus, processes):
     words = [sys.executable, "-m", "pipelines.package", f"out={tmp_path}"]
-    subprocess.run(words, env={**os.environ, "PIPELINE_NODES": "3"}, check=True)
+    subprocess.run(words, env={**os.environ, "PIPELINE_NODES": "3", "PIPELINE_GPUS": gpus}, check=True)
     for name in ("training", "retraining"):
         spec, platform = yaml.safe_load_all((tmp_path / f"{name}.yaml").read_text())
         executors = spec["deploymentSpec"]["executors"]
         assert "exec-train" not in executors
-        assert executors["exec-train-together"]["container"]["resources"]["cpuRequest"] < 1
-        (dag,) = (
-            c["dag"] for c in spec["components"].values() if "train-together" in c.get("dag", {}).get("tasks", {})
-        )
-        given = dag["tasks"]["train-together"]["inputs"]["parameters"]
-        assert given["nodes"]["runtimeValue"]["constant"] == 3
-        assert given["epochs"] == {"componentInputParameter": "pipelinechannel--train_epochs"}
+        resources = executors["exec-train-together"]["container"]["resources"]
+        assert resources["cpuRequest"] < 1 and "accelerator" not in resources, "it only waits"
+        given = reached(spec, "train-together")[1]
+        assert given["epochs"] == "train_epochs"
+        form = spec["root"]["inputDefinitions"]["parameters"]
+        asked = {name: form[given[name]].get("defaultValue") for name in TrainJobInputs.model_fields}
+        assert asked == {
+            "nodes": 3,
+            "processes": processes,
+            "gpus": int(gpus or 0),
+            "namespace": "yolocore",
+            "runtime": "yolocore",
+            "queue": "",
+        }
         places = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         assert int(places["exec-train-together"]["activeDeadlineSeconds"]) == 72 * 3600
 

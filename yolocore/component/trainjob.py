@@ -36,6 +36,10 @@ from yolocore.views.live import live
 POLL = 10.0  # seconds between two looks at a job
 PATIENCE = 900.0  # seconds that the cluster may be away while a job runs: its masters are replaced now and then
 COMMAND = ("torchrun", "-m", "yolocore.component.node")
+GPU = "nvidia.com/gpu"
+# What a node asks for and is given at most. A TrainJob that says how many GPUs replaces all that its TrainingRuntime
+# (manifests/components/training) says of resources, so these are said once more.
+REQUESTS, LIMITS = {"cpu": "2", "memory": "8Gi"}, {"cpu": "8", "memory": "16Gi"}
 
 
 class TrainJobInputs(Section):
@@ -43,6 +47,7 @@ class TrainJobInputs(Section):
 
     nodes: int = option(2, "nodes that train together", ge=1)
     processes: int = option(1, "processes on each node: as many as it has GPUs", ge=1)
+    gpus: int = option(0, "GPUs of each node; 0: as its TrainingRuntime has it", ge=0)
     namespace: str = option("yolocore", "namespace of the TrainJob", min_length=1)
     runtime: str = option("yolocore", "TrainingRuntime of that namespace: image, volumes and resources", min_length=1)
     queue: str = option("", "LocalQueue of Kueue that the TrainJob waits in; empty: none")
@@ -72,6 +77,8 @@ class TrainJob:
         settings = request.config.model_dump(exclude_defaults=True) | request.inputs.model_dump()
         keys = {"job": self.name, "version": yolocore.__version__, "pipeline": request.pipeline, **settings}
         labels = {"app.kubernetes.io/part-of": "yolocore"}
+        gpus = {GPU: str(inputs.gpus)}
+        resources = {"resourcesPerNode": {"requests": REQUESTS | gpus, "limits": LIMITS | gpus}} if inputs.gpus else {}
         return {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": KIND,
@@ -85,6 +92,7 @@ class TrainJob:
                 "trainer": {
                     "numNodes": inputs.nodes,
                     "numProcPerNode": inputs.processes,
+                    **resources,
                     "command": list(COMMAND),
                     "args": [f"{key}={_word(value)}" for key, value in keys.items() if value != ""],
                     "env": [{"name": SETTING, "value": store.place}],
