@@ -34,6 +34,8 @@ VARIANTS = {
     "kserve": ("overlays/cpu", ["components/kserve"]),
     "schedule": ("overlays/cpu", ["components/schedule"]),
     "monitored": ("overlays/cpu", ["components/monitoring", "components/queue-autoscaling"]),
+    "datasets": ("overlays/local", ["components/datasets"]),
+    "datasets-sqs": ("overlays/cpu", ["components/datasets-sqs"]),
     "vault": ("overlays/local", ["components/external-secrets"]),
     "trainer": ("overlays/local", ["components/training"]),
     "queued": ("examples/trainjob", ["components/kueue"]),

@@ -49,20 +49,25 @@ def push(repository: Path, before: str, after: str, ref: str = "refs/heads/main"
     return {"header": {"Content-Type": ["application/json"], "X-Gitea-Event": ["push"]}, "body": body}
 
 
-def put(key: str, bucket: str = "yolocore") -> Any:
-    """The event of an object that was written, whose key S3 encodes as a URL does."""
+def put(key: str, source: str = "minio") -> Any:
+    """The event of an object that was written, whose key S3 encodes as a URL does. source: minio, or sqs."""
     record = {
         "eventVersion": "2.0",
-        "eventSource": "minio:s3",
+        "eventSource": f"{source}:s3",
         "eventTime": "2026-11-23T03:00:00.123Z",
         "eventName": "s3:ObjectCreated:Put",
         "s3": {
             "s3SchemaVersion": "1.0",
-            "bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"},
+            "bucket": {"name": "yolocore", "arn": "arn:aws:s3:::yolocore"},
             "object": {"key": key.replace("/", "%2F"), "size": 2, "eTag": "d41d8cd98f00b204e9800998ecf8427e"},
         },
     }
-    return {"notification": [record]}
+    return {"notification": [record]} if source == "minio" else {"messageId": "1", "body": {"Records": [record]}}
+
+
+def offered(dataset: Any) -> Any:
+    """The event of somebody who says that there is a new dataset."""
+    return {"header": {"Content-Type": ["application/json"]}, "body": {"dataset": dataset}}
 
 
 def tick(time: str) -> Any:

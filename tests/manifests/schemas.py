@@ -111,6 +111,10 @@ def _as_modelled(spec: Document) -> list[str]:
     found = []
     for name, webhook in spec.get("webhook", {}).items():
         spec["webhook"][name] = {"webhookContext": webhook}
+    for queue in spec.get("sqs", {}).values():
+        if not isinstance(seconds := queue.pop("waitTimeSeconds"), int) or not 0 <= seconds <= 20:
+            found.append("sqs: waitTimeSeconds")
+        queue["waitTimeSeconds"] = str(seconds)
     for trigger in spec.get("triggers", []):
         made = trigger["template"]["k8s"]["source"].pop("resource")  # any document at all
         found += [f"{made['kind']}: {problem}" for problem in problems(made)]

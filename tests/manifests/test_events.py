@@ -87,19 +87,53 @@ def test_a_message_that_names_a_path_is_no_change_of_it(sensor, work) -> None:
 
 PUTS = [
     pytest.param(f"store/datasets/{DIGEST}.json", True, id="a dataset"),
+    pytest.param(f"a/deeper/store/datasets/{DIGEST}.json", True, id="a store below folders"),
+    pytest.param(f"datasets/{DIGEST}.json", True, id="a store that is the whole bucket"),
     pytest.param(f"store/datasets/{DIGEST[:-1]}.json", False, id="no digest"),
     pytest.param(f"store/datasets/old/{DIGEST}.json", False, id="deeper"),
+    pytest.param(f"store/olddatasets/{DIGEST}.json", False, id="another folder"),
     pytest.param("store/datasets/README.json", False, id="something else"),
 ]
 
 
-@pytest.mark.parametrize(("key", "wanted"), PUTS)
-def test_datasets_that_are_put(sensor, key, wanted) -> None:
-    made = triggered(sensor, "dataset", payloads.put(key))
-    assert (made is not None) == wanted
+def wanted_of(made: Document | None) -> bool:
+    """Whether a retraining starts; if so, it is that of the dataset DIGEST."""
     if made:
         assert arguments(made) == {"commit": "main", "dataset": f"sha256:{DIGEST}"}
         assert made["metadata"]["name"] == f"retraining-dataset-{DIGEST[:40]}"
+    return made is not None
+
+
+@pytest.mark.parametrize("source", ["minio", "sqs"])
+@pytest.mark.parametrize(("key", "wanted"), PUTS)
+def test_datasets_that_are_put(sensor, key, wanted, source) -> None:
+    assert wanted_of(triggered(sensor, "put", payloads.put(key, source))) == wanted
+
+
+def test_the_first_message_of_a_queue_is_of_no_object(sensor) -> None:
+    assert triggered(sensor, "put", {"body": {"Service": "Amazon S3", "Event": "s3:TestEvent"}}) is None
+
+
+OFFERS = [(f"sha256:{DIGEST}", True), (DIGEST, False), (f"sha256:{DIGEST}0", False), ("", False), (None, False)]
+
+
+@pytest.mark.parametrize(("dataset", "wanted"), OFFERS)
+def test_datasets_that_are_told_of(sensor, dataset, wanted) -> None:
+    """Under the very name of one that is put: a store that tells of it as well starts nothing more."""
+    assert wanted_of(triggered(sensor, "dataset", payloads.offered(dataset))) == wanted
+
+
+@pytest.mark.parametrize(("name", "kind"), [("datasets", "minio"), ("datasets-sqs", "sqs")])
+def test_datasets_are_looked_for_where_they_are_stored(rendered, name, kind) -> None:
+    (source,) = (d["spec"] for d in rendered[name] if d["kind"] == "EventSource")
+    services = next(d["data"] for d in rendered[name] if d["metadata"]["name"].startswith("services-"))
+    assert source.keys() & {"minio", "sqs"} == {kind}
+    found = source[kind]["put"]
+    assert found["region"] == services["AWS_DEFAULT_REGION"]
+    if kind == "minio":
+        scheme, place = services["AWS_ENDPOINT_URL"].split("://")
+        assert (found["endpoint"], found["insecure"]) == (place, scheme == "http")
+        assert services["YOLO_STORE"].startswith(f"s3://{found['bucket']['name']}/")
 
 
 @pytest.mark.parametrize("time", ["2026-11-23 03:00:00 +0000 UTC", "2026-11-23T03:00:00Z"])
@@ -132,11 +166,13 @@ def test_the_workflow_gives_the_template_what_it_takes(sensor, rendered) -> None
 
 
 def test_the_sensor_listens_to_sources_that_are(sensor, rendered) -> None:
-    sources = {d["metadata"]["name"]: d["spec"] for d in rendered["gitops/events"] if d["kind"] == "EventSource"}
+    documents = [*rendered["gitops/events"], *rendered["datasets"]]
+    sources = {d["metadata"]["name"]: d["spec"] for d in documents if d["kind"] == "EventSource"}
     for dependency in sensor["spec"]["dependencies"]:
         spec = sources[dependency["eventSourceName"]]
         events = {name for kind in ("webhook", "github", "minio", "calendar") for name in spec.get(kind, {})}
         assert dependency["eventName"] in events
+        assert dependency["name"] in sensor["spec"]["triggers"][0]["template"]["conditions"].split(" || ")
         for key in ("name", "commit", "dataset"):
             assert any(
                 p["src"] == {"dependencyName": dependency["name"], "dataKey": key}

@@ -17,6 +17,8 @@ TOGETHER = {
     "followed": ("gitops",),
     "examples/trainjob": ("trainer",),
     "queued": ("trainer",),
+    "datasets": ("gitops/events",),
+    "datasets-sqs": ("gitops/events",),
 }
 
 Rendered = Mapping[str, list[Document]]
