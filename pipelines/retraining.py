@@ -33,12 +33,12 @@ def retraining(settings: Settings) -> None:
 
     1. ingest: the images and labels as they are now become a dataset
     2. train: a detector learns from it, or the object store has what the same data and settings gave before
-    3. news: whether the champion was made from that very checkpoint; if so:
-       catch_up: production is told of it after all, if a run before could not; if not, as in training:
-    4. val, export, benchmark
-    5. gate: it stands against the champion, on the same images
-    6. deploy, track
-    7. promote: a commit tells production of it, if there is a repository that the cluster follows
+    3. news: whether the champion was made from that very checkpoint
+    4. if so, catch_up: production is told of the champion after all, where an earlier run could not
+    5. if not, as in training: val, export, benchmark
+    6. gate: it stands against the champion, on the same images
+    7. deploy, track
+    8. promote: a commit tells production of it, if there is a repository that the cluster follows
 
     Whatever becomes of them, the run's record is written at the end.
     """

@@ -106,7 +106,7 @@ def read_submission(commit: str = "", dataset: str = "", **keys: str) -> Pipelin
         keys["pipeline_source"] = dataset
     with tempfile.TemporaryDirectory() as folder:
         params = {"params": str(_settings_of(commit, Path(folder)))} if commit else {}
-        request = read_pipeline(defaults=CLUSTER, **{**params, **keys})
+        request = read_pipeline(defaults=CLUSTER, **{**keys, **params})
     for key, value in request.arguments.items():
         if key.endswith("_source") and _of_a_checkout(value):
             raise UsageError(
