@@ -32,6 +32,7 @@ RENDERED = (
 # Components that no folder above has, each put into one that it fits.
 VARIANTS = {
     "kserve": ("overlays/cpu", ["components/kserve"]),
+    "kserve-monitored": ("overlays/cpu", ["components/kserve", "components/monitoring"]),
     "schedule": ("overlays/cpu", ["components/schedule"]),
     "monitored": ("overlays/cpu", ["components/monitoring", "components/queue-autoscaling"]),
     "datasets": ("overlays/local", ["components/datasets"]),

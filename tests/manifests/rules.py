@@ -27,6 +27,7 @@ SERVING = {"Deployment", "StatefulSet", "InferenceService"}
 INSTALLED = {("kubeflow", "pipeline-runner")}
 # The namespace that the Argo Workflows of Kubeflow Pipelines looks into: a Workflow elsewhere would just lie there.
 WORKFLOWS = "kubeflow"
+PROMETHEUS = "kube-prometheus-stack"  # the release that docs/gitops.md installs
 OPERATED = {"EventSource", "Sensor", "EventBus"}  # their operator chooses image, ports, volumes and probes
 
 
@@ -304,6 +305,33 @@ def selectors_match_labels(documents: Sequence[Document]) -> Iterator[str]:
             names = {port["name"] for port in service["spec"]["ports"]}
             if not {endpoint["port"] for endpoint in document["spec"]["endpoints"]} <= names:
                 yield f"{label(document)}: port"
+
+
+@rule
+def what_prometheus_looks_at_is_named_after_its_release(documents: Sequence[Document]) -> Iterator[str]:
+    for document in of_kind(documents, "ServiceMonitor", "PrometheusRule"):
+        if document["metadata"].get("labels", {}).get("release") != PROMETHEUS:
+            yield label(document)
+
+
+@rule
+def what_prometheus_looks_at_may_be_reached(documents: Sequence[Document]) -> Iterator[str]:
+    """Every pod behind a ServiceMonitor lets another namespace in at the port of the metrics."""
+    for monitor in of_kind(documents, "ServiceMonitor"):
+        for document, path, metadata, spec in pods(documents):
+            if selects(monitor["spec"]["selector"], metadata.get("labels", {})):
+                ports = [p for c in spec["containers"] for p in c.get("ports", []) if p["name"] == "metrics"]
+                opened = {
+                    each["port"]
+                    for policy in of_kind(documents, "NetworkPolicy")
+                    if namespace(policy) == namespace(document)
+                    and selects(policy["spec"]["podSelector"], metadata.get("labels", {}))
+                    for line in policy["spec"].get("ingress", [])
+                    if any(set(peer) == {"namespaceSelector"} for peer in line.get("from", []))
+                    for each in line.get("ports", [])
+                }
+                if not ports or ports[0]["containerPort"] not in opened:
+                    yield path
 
 
 @rule

@@ -141,6 +141,24 @@ BREAKS = [
         put("PodDisruptionBudget/triton", "spec/selector/matchLabels", {"app": "other"}),
     ),
     ("selectors match labels", "overlays/gpu", put("ServiceMonitor/triton", "spec/endpoints/0/port", "web")),
+    ("selectors match labels", "kserve-monitored", remove("Service/triton")),
+    ("ports exist", "kserve-monitored", drop("InferenceService/detector", "spec/predictor/containers/0/ports/1")),
+    (
+        "what prometheus looks at is named after its release",
+        "overlays/gpu",
+        drop("ServiceMonitor/triton", "metadata/labels"),
+    ),
+    (
+        "what prometheus looks at is named after its release",
+        "overlays/gpu",
+        drop("PrometheusRule/triton", "metadata/labels"),
+    ),
+    ("what prometheus looks at may be reached", "overlays/gpu", remove("NetworkPolicy/triton-metrics")),
+    (
+        "what prometheus looks at may be reached",
+        "overlays/gpu",
+        put("NetworkPolicy/triton-metrics", "spec/ingress/0/ports/0/port", 8000),
+    ),
     (
         "network policies name pods that are",
         "overlays/gpu",
