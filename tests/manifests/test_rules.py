@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from tests.manifests.conftest import RENDERED, VARIANTS, Document, label
+from tests.manifests.conftest import MANIFESTS, RENDERED, VARIANTS, Document, label
 from tests.manifests.rules import RULES, quantity
 
 # What is applied before, where documents name it.
@@ -32,6 +33,20 @@ def applied(rendered: Rendered, name: str) -> list[Document]:
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_holds(rendered: Rendered, name: str, rule: str) -> None:
     assert not list(RULES[rule](applied(rendered, name)))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_component_changes_what_it_is_put_into(rendered: Rendered, name: str) -> None:
+    assert rendered[name] != rendered[VARIANTS[name][0]]
+
+
+def test_what_an_overlay_offers_is_tried(rendered: Rendered) -> None:
+    """Its first lines name the components that one line adds."""
+    head = (MANIFESTS / "overlays/cpu/kustomization.yaml").read_text().partition("apiVersion")[0]
+    offered = re.sub(r"\s*#\s*", " ", head).partition("under components:")[2].partition("(see")[0]
+    tried = {component for base, components in VARIANTS.values() if "overlays" in base for component in components}
+    assert {f"components/{name.strip()}" for name in offered.split(",")} <= tried
+    assert "components/kueue" not in tried
 
 
 def at(document: Any, path: str) -> tuple[Any, Any]:
