@@ -30,6 +30,7 @@ from yolocore.model.yolo11 import build
 from yolocore.train.assign import Targets
 from yolocore.train.ema import Ema
 from yolocore.train.losses import task_loss
+from yolocore.train.norm import fuse_activations
 from yolocore.train.optim import build_optimizer, choose_rule
 
 ROUNDS = 7
@@ -131,6 +132,7 @@ def _step(
 ) -> Callable[[], None]:
     """One update as training does it: forward, loss, backward, clipping, optimiser, average of weights."""
     model = build("n", classes).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    fuse_activations(model)
     optimizer = build_optimizer(model, choose_rule(config, images, classes), config.weight_decay)
     ema, parameters = Ema(model), list(model.parameters())
 

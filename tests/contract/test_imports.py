@@ -28,6 +28,7 @@ STOREY = {room: height for height, rooms in enumerate(STOREYS) for room in rooms
 # Where each heavy library may be imported at all.
 HOMES = {
     "torch": {"yolocore/model", "yolocore/train", "yolocore/export", "yolocore/runtimes/torch.py"},
+    "numba": {"yolocore/train/kernels.py"},
     "mlflow": {"yolocore/lineage"},
     "optuna": {"yolocore/tune"},
     "kfp": {"components", "pipelines"},
@@ -41,6 +42,7 @@ HEAVY = (
     "torch",
     "cv2",
     "numpy",
+    "numba",
     "mlflow",
     "kfp",
     "kubernetes",

@@ -36,7 +36,7 @@ from yolocore.train.balance import class_weights
 from yolocore.train.capacity import largest_batch
 from yolocore.train.ema import Ema
 from yolocore.train.group import Group
-from yolocore.train.norm import fresh_norms, synchronize
+from yolocore.train.norm import fresh_norms, fuse_activations, synchronize
 from yolocore.train.objective import Objective
 from yolocore.train.optim import build_optimizer, choose_rule
 from yolocore.train.process import page_locked, preemption, seed_step
@@ -84,6 +84,7 @@ class Trainer:
         self._tell_saved = saved
         half = half_type(device) if config.amp else None
         model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        fuse_activations(model)
         before = group.share(read_state(work / STATE) if group.first else None)
         batch = int(before["batch_size"]) if before else self._batch_size(model, config, half)
         self._config = config = config.model_copy(update={"batch": batch})

@@ -1,7 +1,5 @@
-"""Batch normalisation: over the whole batch where several processes hold a share of it each.
-
-PyTorch's own `SyncBatchNorm` does that on GPUs only.
-"""
+"""Batch normalisation in training: over the batch of all processes that share it, and on CPUs in one with what
+follows it, in kernels of our own (kernels.py)."""
 
 from __future__ import annotations
 
@@ -10,7 +8,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from yolocore.model.blocks import Conv
 
 
 def fresh_norms(model: nn.Module) -> list[tuple[_BatchNorm, float]]:
@@ -26,72 +27,104 @@ def fresh_norms(model: nn.Module) -> list[tuple[_BatchNorm, float]]:
     ]
 
 
+def fuse_activations(model: nn.Module) -> None:
+    """On a CPU, have every block normalise and activate in one. The model's tensors stay the same."""
+    if next(model.parameters()).device.type != "cpu":
+        return
+    for module in model.modules():
+        if isinstance(module, Conv):
+            module.__class__ = FusedConv  # adds nothing but another way forward
+
+
 def synchronize(model: nn.Module) -> None:
-    """Have every normalisation take its statistics over all processes. The model's tensors stay the same."""
+    """Have every normalisation take its statistics over all processes: on GPUs PyTorch's own, which has none for
+    CPUs; there the blocks have to be fused. The model's tensors stay the same."""
     if next(model.parameters()).is_cuda:
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # changes what is below the model
         return
     for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = SharedBatchNorm2d  # adds nothing but another way forward
+        if isinstance(module, FusedConv):
+            module.shared = True
 
 
-class SharedBatchNorm2d(nn.BatchNorm2d):
-    """In training, normalises by the statistics of all processes' batches together."""
+class FusedConv(Conv):
+    """In training, normalises and activates what its convolution made without a pass for each step of that.
+
+    shared: by the statistics of all processes' batches together.
+    """
+
+    shared = False
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
+        if not self.training or self.bn is None:
             return super().forward(x)
-        output, mean, variance, count = _Normalize.apply(x, self.weight, self.bias, self.eps)
+        norm = self.bn
+        activate = isinstance(self.act, nn.SiLU)
+        output, mean, variance, count = _Normalize.apply(
+            self.conv(x), norm.weight, norm.bias, norm.eps, activate, self.shared
+        )
         with torch.no_grad():
-            assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
-            self.get_buffer("num_batches_tracked").add_(1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
+            norm.get_buffer("num_batches_tracked").add_(1)
+            norm.running_mean.lerp_(mean, norm.momentum)
+            norm.running_var.lerp_(variance * (count / max(count - 1, 1)), norm.momentum)
         return output
 
 
 class _Normalize(torch.autograd.Function):
-    """(x - mean) / sqrt(variance + eps) * weight + bias, with the processes' common mean and variance.
+    """(x - mean) / sqrt(variance + eps) * weight + bias, and SiLU of that if `activate`.
 
-    Their statistics are put together by the parallel form of the variance (Chan, Golub & LeVeque, 1979), whose
-    rounding does not suffer from a mean far from zero. The gradient: Ioffe & Szegedy, 2015, section 3.
+    Of several processes' statistics, the common ones are put together by the parallel form of the variance (Chan,
+    Golub & LeVeque, 1979), whose rounding does not suffer from a mean far from zero. The gradient: Ioffe & Szegedy,
+    2015, section 3.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        # PyTorch's own pass over the batch is several times as fast as var_mean is over channels that lie last.
-        # It answers in the precision of the running statistics that it is given.
-        mean, variance = torch.batch_norm_update_stats(x, torch.zeros_like(weight), torch.zeros_like(weight), 0.0)
-        count = mean.new_tensor([x.numel() / x.shape[1]])
-        mine = torch.cat((mean, variance, count))
-        theirs = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-        dist.all_gather(theirs, mine)
-        channels = len(mean)
-        means, variances, counts = torch.stack(theirs).split((channels, channels, 1), 1)
-        total = counts.sum()
-        share = counts / total
-        mean = (means * share).sum(0)
-        variance = ((variances + (means - mean) ** 2) * share).sum(0)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, activate: bool, shared: bool
+    ) -> tuple[Tensor, Tensor, Tensor, float]:
+        from yolocore.train import kernels  # not where a GPU trains
 
-        scale = (variance + eps).rsqrt()
-        ctx.save_for_backward(x, weight, mean, scale, total)
-        output = torch.addcmul((bias - mean * weight * scale)[:, None, None], x, (weight * scale)[:, None, None])
-        ctx.mark_non_differentiable(mean, variance, total)
-        return output.to(x.dtype), mean, variance, total
+        x = x.contiguous(memory_format=torch.channels_last)
+        mean, variance = kernels.moments(x)
+        count = x.numel() / x.shape[1]
+        if shared:
+            mean, variance, count = _joined(mean, variance, count)
+        inverse = (variance + eps).rsqrt_()
+        scale = weight * inverse
+        shift = torch.addcmul(bias, mean, scale, value=-1)
+        ctx.save_for_backward(x, mean, inverse, scale, shift)
+        ctx.count, ctx.activate, ctx.shared = count, activate, shared
+        ctx.mark_non_differentiable(mean, variance)
+        return kernels.normalize(x, scale, shift, activate), mean, variance, count
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, weight, mean, scale, total = ctx.saved_tensors
-        _, by_weight, by_bias = torch.ops.aten.native_batch_norm_backward(
-            gradient, x, weight, None, None, mean, scale, True, 0.0, [False, True, True]
-        )
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        from yolocore.train import kernels
+
+        x, mean, inverse, scale, shift = ctx.saved_tensors
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        by_bias, by_scaled = kernels.sum_gradients(gradient, x, scale, shift, mean, ctx.activate)
+        by_weight = by_scaled * inverse
         sums = torch.stack((by_bias, by_weight))
-        dist.all_reduce(sums)
+        if ctx.shared:
+            dist.all_reduce(sums)
         # Those two stay this process's own: all gradients are added up later.
-        along_bias, along_weight = sums / total
-        slope = -weight * scale**2 * along_weight
-        offset = -weight * scale * along_bias - slope * mean
-        by_x = torch.addcmul(offset[:, None, None], gradient, (weight * scale)[:, None, None])
-        by_x.addcmul_(x, slope[:, None, None])
-        return by_x.to(x.dtype), by_weight, by_bias, None
+        along_bias, along_weight = (sums * scale).div_(-ctx.count)
+        slope = along_weight * inverse
+        offset = torch.addcmul(along_bias, slope, mean, value=-1)
+        by_x = kernels.apply_gradients(gradient, x, scale, shift, slope, offset, ctx.activate)
+        return by_x, by_weight, by_bias, None, None, None
+
+
+def _joined(mean: Tensor, variance: Tensor, count: float) -> tuple[Tensor, Tensor, float]:
+    """The moments of all processes' numbers together, and how many each channel has."""
+    mine = torch.cat((mean, variance, mean.new_tensor([count])))
+    theirs = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(theirs, mine)
+    means, variances, counts = torch.stack(theirs).split((len(mean), len(mean), 1), 1)
+    total = counts.sum()
+    share = counts / total
+    mean = (means * share).sum(0)
+    return mean, ((variances + (means - mean) ** 2) * share).sum(0), float(total)
