@@ -143,6 +143,31 @@ def test_resume_refuses_to_begin_and_says_why(tmp_path, begun, message):
     assert "\n" not in str(refusal.value)
 
 
+GROWING = {"resumable": True, "grows": "max_det"}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_more_of_the_same_goes_on_from_what_is_done(tmp_path, finished):
+    few, more = PredictConfig(max_det=3), PredictConfig(max_det=5)
+    if finished:
+        with Step(PredictRecord, few, INPUTS, tmp_path / "out", **GROWING) as step:
+            (step.work / "state").write_text("three")
+            step.publish(metrics={}, artifacts={}, frames=1, objects={})
+    else:
+        interrupted(tmp_path / "out", few, grows="max_det")
+    less = [PredictConfig(max_det=2)] if finished else []
+    for other in (PredictConfig(max_det=5, conf=0.5), *less):
+        with Step(PredictRecord, other, INPUTS, tmp_path / "out", **GROWING) as step:
+            assert not (step.work / "state").exists()
+            shutil.rmtree(step.work)
+    with Step(PredictRecord, more, INPUTS, tmp_path / "out", resume=True, **GROWING) as step:
+        assert (step.work / "state").read_text() == ("three" if finished else "half way")
+        assert {path.name for path in step.work.iterdir()} == {"state", "identity.json"}
+        record = step.publish(metrics={}, artifacts={}, frames=1, objects={})
+    with Step(PredictRecord, more, INPUTS, tmp_path / "fresh", **GROWING) as step:
+        assert step.publish(metrics={}, artifacts={}, frames=1, objects={}).canonical() == record.canonical()
+
+
 def test_a_folder_of_the_user_is_never_replaced(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from yolocore.config import TrainConfig, TuneConfig, load_tree
-from yolocore.errors import PreemptedError, UsageError
+from yolocore.errors import DataError, PreemptedError, UsageError
 from yolocore.model.checkpoint import load_weights
+from yolocore.modes import tune as tune_module
 from yolocore.modes.inputs import TuneInputs
 from yolocore.modes.tune import tune
 from yolocore.progress import SILENT
@@ -40,14 +41,18 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # ten trainings, each with its pictures
+@pytest.mark.timeout(900)  # eight trainings, each with its pictures
 def test_a_search_leaves_the_best_settings_and_goes_on_where_it_was_ended(shapes, database, tmp_path):
     inputs = TuneInputs(data=str(shapes), model="yolo11n")
     whole = tune(TINY, inputs, tmp_path / "whole")
-    for notes in (1, 3, 2):  # before the first training, between two, after one
+    two, goes_on = TINY.model_copy(update={"trials": 2}), {"resume": True}
+    for notes, settings in ((1, {}), (3, goes_on)):  # before the first training, and before the second
         with pytest.raises(PreemptedError):
-            tune(TINY, inputs, tmp_path / "parts", Stopped(notes))
-    parts = tune(TINY, inputs, tmp_path / "parts")
+            tune(two.model_copy(update=settings), inputs, tmp_path / "parts", Stopped(notes))
+    assert tune(two, inputs, tmp_path / "parts").trials == 2
+    heard = Stopped(99)
+    parts = tune(TINY.model_copy(update=goes_on), inputs, tmp_path / "parts", heard)
+    assert heard.left == 99 - 2, "the two that were done are not run again: the third begins and ends"
     assert parts.canonical() == whole.canonical()
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
 
@@ -59,6 +64,7 @@ def test_a_search_leaves_the_best_settings_and_goes_on_where_it_was_ended(shapes
     load_weights(tmp_path / "whole/best.pt")
     settings = load_tree(tmp_path / "whole/best.yaml").train
     assert settings.model_dump() == {**TINY.model_dump(include=set(TrainConfig.model_fields)), **whole.best}
+    assert load_tree(tmp_path / "parts/best.yaml").train == settings, "which does not ask to resume"
     assert (tmp_path / "whole/trials.png").stat().st_size > 0
     assert tune(TINY, inputs, tmp_path / "whole", SILENT) == whole, "a finished search does nothing"
 
@@ -78,9 +84,30 @@ def test_a_search_leaves_the_best_settings_and_goes_on_where_it_was_ended(shapes
     [
         pytest.param({"search": ("epochs",)}, "search=epochs: cannot be searched", id="a setting without a range"),
         pytest.param({"optimizer": "auto"}, "optimizer=auto: ignores lr0", id="rates that would be ignored"),
+        pytest.param({"lr0": 5.0}, r"lr0=5: is searched from 1e-05 to 0\.1; give", id="a first value out of range"),
+        pytest.param(
+            {"search": None, "task": "classify", "erasing": 1.0},
+            "erasing=1: is searched",
+            id="of the task's own choice",
+        ),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_any_work(changes, message, tmp_path):
     with pytest.raises(UsageError, match=message):
         tune(TINY.model_copy(update=changes), TuneInputs(data="nowhere", model="yolo11n"), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_resume_where_there_is_no_search(shapes, tmp_path):
+    asked = TINY.model_copy(update={"resume": True})
+    with pytest.raises(UsageError, match="resume=true: nothing that was interrupted lies beside out="):
+        tune(asked, TuneInputs(data=str(shapes), model="yolo11n"), tmp_path / "out")
+
+
+def test_fewer_trials_than_are_done(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr(tune_module, "_run_trial", lambda study, trial, *_: study.tell(trial, 0.5))
+    inputs = TuneInputs(data=str(shapes), model="yolo11n")
+    with pytest.raises(DataError, match="holds no record"):  # of the best training, which was none
+        tune(TINY, inputs, tmp_path / "out")
+    with pytest.raises(UsageError, match="trials=2: the search has done 3; give as many, or another out="):
+        tune(TINY.model_copy(update={"trials": 2}), inputs, tmp_path / "out")

@@ -4,12 +4,13 @@ import csv
 
 import pytest
 
-from yolocore.config import TrainConfig
+from yolocore.config import TrainConfig, TuneConfig
 from yolocore.errors import UsageError
-from yolocore.tune import SPACE, Pruned, Study, Trial, check_search
+from yolocore.meta import TASKS
+from yolocore.tune import SPACE, Pruned, Study, Trial, first_values, ranges
 from yolocore.tune.views import draw_search, write_trials
 
-RANGES = check_search(["lr0", "box"])
+RANGES = {name: SPACE[name] for name in ("lr0", "box")}
 FIRST = {"lr0": 0.002, "box": 7.5}
 EPOCHS = 8
 
@@ -34,11 +35,6 @@ def play(study, count):
 
 def test_the_given_settings_are_tried_first(tmp_path):
     assert open_study(tmp_path).next() == Trial(1, FIRST)
-
-
-def test_a_first_value_outside_its_range_is_moved_into_it(tmp_path):
-    study = Study(tmp_path, RANGES, {"lr0": 0.5, "box": 0.0}, 0, EPOCHS)
-    assert study.next().values == {"lr0": SPACE["lr0"].high, "box": SPACE["box"].low}
 
 
 def test_an_interrupted_study_goes_on_with_the_trials_it_would_have_had(tmp_path):
@@ -107,9 +103,35 @@ def test_every_range_is_of_a_setting_and_within_what_it_may_be():
             TrainConfig.model_validate({name: value})
 
 
-def test_a_setting_that_cannot_be_searched_is_named():
-    with pytest.raises(UsageError, match="search=epochs: cannot be searched; there are lr0"):
-        check_search(["lr0", "epochs"])
+@pytest.mark.parametrize("task", TASKS)
+def test_what_is_searched_for_a_task_plays_a_part_in_it(task):
+    """The default values of it lie in their ranges, and to name it is allowed."""
+    chosen = ranges(TuneConfig(), task)
+    first = first_values(TuneConfig(), chosen)
+    assert first == {name: getattr(TuneConfig(), name) for name in chosen}
+    assert ranges(TuneConfig(search=tuple(chosen)), task) == chosen
+    objects, classes, keypoints = {"box", "dfl", "translate", "scale"}, {"crop", "dropout", "erasing"}, {"pose", "kobj"}
+    wanted = classes if task == "classify" else objects | keypoints if task == "pose" else objects
+    assert chosen.keys() & (objects | classes | keypoints) == wanted
+    assert chosen.keys() >= {"lr0", "weight_decay", "hsv_s"}
+
+
+@pytest.mark.parametrize(
+    ("search", "task", "message"),
+    [
+        ("epochs", "detect", "search=epochs: cannot be searched; there are lr0"),
+        ("box", "classify", "search=box: does nothing for task=classify; there are lr0.*, crop, erasing, dropout$"),
+        ("copy_paste", "pose", "search=copy_paste: does nothing for task=pose; there are .*, kobj"),
+    ],
+)
+def test_a_setting_that_cannot_be_searched_is_named(search, task, message):
+    with pytest.raises(UsageError, match=message):
+        ranges(TuneConfig(search=("lr0", search)), task)
+
+
+def test_a_first_value_outside_its_range_is_refused():
+    with pytest.raises(UsageError, match=r"lr0=5: is searched from 1e-05 to 0\.1; give a value of these, or leave it"):
+        first_values(TuneConfig(lr0=5), RANGES)
 
 
 def test_table_and_picture(tmp_path):

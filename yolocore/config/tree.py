@@ -128,25 +128,14 @@ class TuneConfig(TrainConfig):
     """Search the settings of training: many short trainings, each with other ones."""
 
     trials: int = option(50, "trainings, those with the given settings and the failed ones included", ge=1)
-    search: tuple[str, ...] = option(
-        (
-            "lr0",
-            "momentum",
-            "weight_decay",
-            "warmup_epochs",
-            "box",
-            "cls",
-            "dfl",
-            "hsv_s",
-            "hsv_v",
-            "translate",
-            "scale",
-        ),
-        "settings of training that are searched; the others keep the values given here",
+    search: tuple[str, ...] | None = option(
+        None,
+        "settings of training that are searched, the others keep the values given here; empty: a choice by task",
         min_length=1,
     )
     optimizer: Optimizer = option("AdamW", "not auto, which would ignore the learning rates that are tried")
     lr0: float = option(0.002, "initial learning rate of the first training", gt=0)
+    resume: bool = option(False, "go on with the interrupted search; refuse to begin another", machine=True)
 
 
 class ValConfig(Section):

@@ -54,6 +54,8 @@ class Step(Generic[R]):
     out: folder of the result. It may hold an earlier result or nothing; anything else is refused.
     resumable: keep what is in `work` when the step fails or is killed.
     resume: only go on with what a former call left there; where there is nothing, refuse to begin.
+    grows: name of the setting that says how much of the same work is done: what was done with less of it, interrupted
+        or finished at `out`, is gone on with.
     holds: whether what a finished step's record says is still so, where it speaks of more than its folder.
     listener: hears of what is kept in the object store.
     """
@@ -70,6 +72,7 @@ class Step(Generic[R]):
         *,
         resumable: bool = False,
         resume: bool = False,
+        grows: str = "",
         holds: Callable[[R], bool] = lambda _: True,
         listener: Listener = SILENT,
     ) -> None:
@@ -79,21 +82,23 @@ class Step(Generic[R]):
         self._out = Path(out).absolute()
         self._resumable = resumable
         self._resume = resume
+        self._grows = grows
         self._holds = holds
         self._listener = listener
         self._exit = contextlib.ExitStack()
         self._published = False
         self._kept = time.monotonic()
-        self._identity = {
+        self._identity: dict[str, Any] = {
             "step": record.mode,
             "program": yolocore.__version__,
             "config": config.identity(),
             "inputs": self._inputs,
         }
         self.key = json_digest(self._identity)
-        self._pointer = f"partial/{self.key.removeprefix('sha256:')}"
+        self.lasting_key = json_digest(self._lasting(self._identity))  # the same, however much is to be done
+        self._pointer = f"partial/{self.lasting_key.removeprefix('sha256:')}"
         self._finished_pointer = f"finished/{self.key.removeprefix('sha256:')}"
-        self.work = self._out.with_name(f".{self._out.name}.{short(self.key)}.partial")
+        self.work = self._out.with_name(f".{self._out.name}.{short(self.lasting_key)}.partial")
         self._refused = self._out.with_name(f"{self._out.name}.refused")
         self.finished = None
 
@@ -123,6 +128,8 @@ class Step(Generic[R]):
         """Make the work folder, or find what a former call left in it, here or on another machine."""
         if self._resumable and not (self.work / IDENTITY).exists():
             self._bring_back()
+        if self._grows and not (self.work / IDENTITY).exists():
+            self._take_up()
         if self._resume and not (self.work / IDENTITY).exists():
             raise UsageError(f"resume=true: {self._why_not()}")
         if not self._resumable:
@@ -144,6 +151,24 @@ class Step(Generic[R]):
             self._listener.note(f"{error}; what was interrupted begins anew")
         else:
             self._listener.note(f"goes on with what was interrupted, from {store.uri(digest)}")
+
+    def _take_up(self) -> None:
+        """Begin with a copy of what is finished at `out`, where it is the same work and less of it."""
+        try:
+            record = self._record.load(self._out)
+        except DataError:
+            return
+        theirs = record.model_dump(include=set(self._identity))
+        same = self._lasting(theirs) == self._lasting(self._identity)
+        if same and theirs["config"][self._grows] < self._identity["config"][self._grows]:
+            shutil.rmtree(self.work, ignore_errors=True)  # of a copy that was killed
+            shutil.copytree(self._out, self.work)
+            (self.work / FILE_NAME).unlink()
+            write_atomic(self.work / IDENTITY, canonical_json(theirs))
+
+    def _lasting(self, identity: Mapping[str, Any]) -> dict[str, Any]:
+        config = {name: value for name, value in identity["config"].items() if name != self._grows}
+        return {**identity, "config": config}
 
     def saved(self) -> None:
         """To be called when `work` holds what another call could go on from: a machine may be lost without a word.

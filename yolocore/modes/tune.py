@@ -6,7 +6,8 @@
 4. after the last one, leave the best settings, the best weights, a table and a picture
 
 Every trial is an ordinary training. Interrupted at any moment and called again, the search goes on with
-the trial that was running, which goes on from its own last saved state.
+the trial that was running, which goes on from its own last saved state. Called again for more trials, it
+goes on from those that are done.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
 from yolocore.records import TrainRecord, TuneRecord
 from yolocore.store import short, write_atomic
-from yolocore.tune import Pruned, Study, Trial, check_search
+from yolocore.train.start import choose_origin
+from yolocore.tune import Pruned, Study, Trial, first_values, ranges
 from yolocore.tune.views import draw_search, write_trials
 
 BEST, SETTINGS, TABLE, PICTURE, TRIALS = "best.pt", "best.yaml", "trials.csv", "trials.png", "trials"
@@ -37,18 +39,22 @@ BEST, SETTINGS, TABLE, PICTURE, TRIALS = "best.pt", "best.yaml", "trials.csv", "
 def tune(config: TuneConfig, inputs: TuneInputs, out: Path, listener: Listener = SILENT) -> TuneRecord:
     """Train `config.trials` times and leave the settings of the best as `best.yaml`, for `yolo train params=`.
 
-    Raises UsageError for a setting that cannot be searched, RefusedError when no training came to its end,
-    and what `train` raises: only a training that diverges is a failed trial, any other error ends the search.
+    Raises UsageError for a setting that cannot be searched, a first value outside its range, and fewer trials than
+    are done; RefusedError when no training came to its end; and what `train` raises: only a training that diverges
+    is a failed trial, any other error ends the search.
     """
-    ranges = check_search(config.search)
-    if config.optimizer == "auto" and {"lr0", "momentum"} & set(config.search):
-        raise UsageError("optimizer=auto: ignores lr0 and momentum, which are searched; name an optimizer")
-    digests = {"model": model_digest(inputs.model), "data": open_dataset(inputs.data).digest}
-    with Step(TuneRecord, config, digests, out, resumable=True, listener=listener) as step:
+    model = model_digest(inputs.model)
+    reach = ranges(config, choose_origin(inputs.model, config).task)
+    first = first_values(config, reach)
+    digests = {"model": model, "data": open_dataset(inputs.data).digest}
+    with Step(
+        TuneRecord, config, digests, out, resumable=True, resume=config.resume, grows="trials", listener=listener
+    ) as step:
         if step.finished:
             return step.finished
-        first = {name: float(getattr(config, name)) for name in ranges}
-        study = Study(step.work, ranges, first, config.seed, config.epochs)
+        study = Study(step.work, reach, first, config.seed, config.epochs)
+        if (done := len(study.finished)) > config.trials:
+            raise UsageError(f"trials={config.trials}: the search has done {done}; give as many, or another out=")
         while len(study.finished) < config.trials:
             trial = study.next()
             listener.note(f"trial {trial.number}/{config.trials}: {_text(trial.values)}")
@@ -97,12 +103,13 @@ def _request(config: TuneConfig, inputs: TuneInputs, trial: Trial, step: Step[Tu
         config=TrainConfig.model_validate({**_train_settings(config), **trial.values}),
         inputs=TrainInputs(**inputs.model_dump()),
         out=_folder(step.work, trial.number),
-        pipeline=f"tune-{short(step.key)}",
+        pipeline=f"tune-{short(step.lasting_key)}",
     )
 
 
 def _train_settings(config: TuneConfig) -> dict[str, object]:
-    return {name: getattr(config, name) for name in TrainConfig.model_fields}
+    """Of a trial; `resume` is the search's own: a trial that was begun goes on, another one begins."""
+    return {name: getattr(config, name) for name in TrainConfig.model_fields} | {"resume": False}
 
 
 def _folder(work: Path, number: int) -> Path:

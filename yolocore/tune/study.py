@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -46,8 +45,8 @@ class Trial:
 class Study:
     """The trials so far, and the next one.
 
-    folder: holds the journal. ranges: of each setting that is searched. first: values of the first trial;
-    those outside their range are moved to its end. seed: decides all that is drawn. epochs: of a training.
+    folder: holds the journal. ranges: of each setting that is searched. first: values of the first trial, within
+    these. seed: decides all that is drawn. epochs: of a training.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ class Study:
             load_if_exists=True,
         )
         if not self.optuna.trials:
-            self.optuna.enqueue_trial({name: self._inside(name, value) for name, value in first.items()})
+            self.optuna.enqueue_trial(dict(first))
 
     @property
     def finished(self) -> list[FrozenTrial]:
@@ -109,10 +108,6 @@ class Study:
     def _live(self, trial: Trial) -> optuna.Trial:
         identity = self.optuna.trials[trial.number - 1]._trial_id
         return optuna.Trial(self.optuna, identity)
-
-    def _inside(self, name: str, value: float) -> float:
-        reach: Any = self._ranges[name]
-        return min(max(value, reach.low), reach.high)
 
 
 def _trial(frozen: FrozenTrial) -> Trial:
