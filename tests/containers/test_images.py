@@ -82,6 +82,16 @@ def test_slim_images_have_no_pytorch_and_all_have_kubeflows_executor(mode: str) 
     assert done.stdout.split() == ["None", "True"], done.stderr
 
 
+def test_training_runs_its_kernels_on_pytorchs_threads() -> None:
+    look = (
+        "import numba, torch; from yolocore.train import kernels; kernels.moments(torch.zeros(1, 8, 4, 4)); "
+        "found = {line.split()[-1] for line in open('/proc/self/maps') if 'gomp' in line}; "
+        "print(numba.threading_layer(), len(found))"
+    )
+    done = call("run", "--rm", *RESTRICTED, "--entrypoint=python", image("train"), "-c", look)
+    assert done.stdout.split() == ["omp", "1"], done.stderr
+
+
 @pytest.fixture
 def tracker(tmp_path: Path) -> Iterator[str]:
     """URI of a real MLflow server."""
