@@ -9,6 +9,24 @@ import numpy as np
 import pytest
 import yaml
 
+_DRAWING = ("resize", "warpAffine", "warpPerspective", "flip", "transform", "addWeighted", "copyTo", "LUT")
+
+
+@pytest.fixture(autouse=True)
+def written_in_place(monkeypatch):
+    """OpenCV leaves a `dst` of another shape as it is, and returns an array of its own: nobody may ask for that."""
+    for name in _DRAWING:
+        monkeypatch.setattr(cv2, name, _checked(getattr(cv2, name)))
+
+
+def _checked(function):
+    def call(*arguments, dst=None, **named):
+        result = function(*arguments, dst=dst, **named)
+        assert dst is None or np.shares_memory(result, dst), f"{function.__name__} did not write into dst"
+        return result
+
+    return call
+
 
 def _jpeg(seed: int, height: int = 40, width: int = 60) -> bytes:
     """A noisy JPEG that differs with the seed."""

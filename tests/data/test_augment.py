@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.data.painted import COLOURS, DOTS, SPOTS, extent, painted, showing
 from tests.data.plain import PLAIN
 from yolocore.config import TrainConfig
-from yolocore.data.augment import Sample, augment, without_composition
+from yolocore.data.augment import Sample, augment, without_composition, without_mirrors
 from yolocore.data.labels import Labels
 from yolocore.data.objects import MASK_STRIDE, Objects
 from yolocore.letterbox import Letterbox
@@ -169,6 +169,24 @@ def test_what_is_turned_off() -> None:
     config = TrainConfig(mixup=0.5, copy_paste=0.5, multi_scale=0.5, degrees=5, shear=5, perspective=0.001, flipud=0.5)
     last = {name for name, value in without_composition(config) if value != getattr(config, name)}
     assert last == {"mosaic", "mixup", "copy_paste"}
+
+
+def test_without_mirrors_no_picture_shows_a_mirror_image() -> None:
+    """The three keypoints of an object go round in the same direction, whatever else is done to it."""
+    wild = TrainConfig(fliplr=1.0, flipud=0.5, shear=85.0, degrees=180.0, perspective=0.001, scale=0.5)
+    sample = painted("pose", (SIDE, SIDE), (40, 40, 90, 90))
+
+    def direction(keypoints: np.ndarray) -> float:
+        (a, b, c), visible = keypoints[:, :2], keypoints[:, 2].all()
+        return float(np.sign((b - a)[0] * (c - a)[1] - (b - a)[1] * (c - a)[0])) if visible else 0.0
+
+    def directions(config: TrainConfig) -> set[float]:
+        out, rngs = np.empty((SIDE, SIDE, 3), np.uint8), map(np.random.default_rng, range(60))
+        found = [augment([[sample]], out, config, rng, (0, 1, 2)) for rng in rngs]
+        return {direction(points) for objects in found for points in objects.keypoints} - {0.0}
+
+    assert directions(wild) == {-1.0, 1.0}
+    assert directions(without_mirrors(wild)) == {direction(sample.objects.keypoints[0])}
 
 
 def test_the_tiles_of_a_mosaic_meet_without_a_gap() -> None:

@@ -1,5 +1,7 @@
 """A plain YOLO folder as a dataset: the same as the one ingested from it."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -62,6 +64,10 @@ def test_plain_and_ingested_are_the_same(yolo_folder, tmp_path, labels, descript
     assert plain.digest == sharded.digest
     assert plain.annotations == sharded.annotations == annotations
     assert plain.legend == sharded.legend
+    said = bool(description.get("flip_idx")) or not description
+    assert plain.legend.mirrors is said
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert ("keypoints without mirror images" in report["warnings"]) is not said
     for name in ("train", "val"):
         one, two = plain.split(name), sharded.split(name)
         assert one.names == two.names

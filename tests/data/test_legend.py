@@ -3,7 +3,7 @@
 import pytest
 
 from yolocore.data.labels import Instance
-from yolocore.data.legend import KINDS, NEEDS, Legend, in_order, tasks_for
+from yolocore.data.legend import KINDS, NEEDS, UNKNOWN, Legend, in_order, tasks_for
 from yolocore.meta import TASKS
 
 BOX = (1, 2, 3, 4)
@@ -13,12 +13,17 @@ BOX = (1, 2, 3, 4)
     ("keypoints", "flip", "expected"),
     [
         pytest.param(None, (), (), id="no keypoints"),
-        pytest.param((3, 2), (), (0, 1, 2), id="nothing said: each stays"),
+        pytest.param((1, 2), (), (0,), id="nothing to say of one"),
+        pytest.param((3, 2), (), (UNKNOWN,) * 3, id="nothing said"),
+        pytest.param((3, 2), (UNKNOWN,) * 3, (UNKNOWN,) * 3, id="nothing said, as a manifest has it"),
+        pytest.param((3, 3), (0, 1, 2), (0, 1, 2), id="each stays"),
         pytest.param((3, 3), (0, 2, 1), (0, 2, 1), id="two change places"),
     ],
 )
 def test_mirror_images(keypoints, flip, expected):
-    assert Legend(("cat",), keypoints, flip).flip_idx == expected
+    legend = Legend(("cat",), keypoints, flip)
+    assert legend.flip_idx == expected
+    assert legend.mirrors is (UNKNOWN not in expected)
 
 
 @pytest.mark.parametrize(
@@ -27,9 +32,10 @@ def test_mirror_images(keypoints, flip, expected):
         ((0, 1), r"flip_idx is \[0, 1\]; give each of 0..2 once"),
         ((0, 1, 1), "give each of 0..2 once"),
         ((0, 1, 3), "give each of 0..2 once"),
+        ((0, 1, UNKNOWN), "give each of 0..2 once"),
         ((1, 2, 0), "flip_idx puts 1 in the place of 0 but 2 in that of 1; exchange two each"),
     ],
-    ids=["too few", "one twice", "one too high", "a round of three"],
+    ids=["too few", "one twice", "one too high", "one unknown", "a round of three"],
 )
 def test_impossible_mirror_images(flip, words):
     with pytest.raises(ValueError, match=words):

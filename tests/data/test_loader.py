@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.data.plain import PLAIN
 from yolocore.config import TrainConfig
 from yolocore.data import open_dataset
 from yolocore.data.labels import Labels
+from yolocore.data.legend import UNKNOWN
 from yolocore.data.loader import Batch, ObjectTable, TrainLoader
 from yolocore.errors import DataError
 
@@ -69,8 +71,10 @@ def split(folder: Path):
     return Whole(open_dataset(folder).split("train"))
 
 
-def batches(split, epoch: int = 0, start: int = 0, task: str = "detect", share=(0, 1), **settings) -> list[Batch]:
-    with TrainLoader(split, CONFIG.model_copy(update=settings), task, FLIP, share) as loader:
+def batches(
+    split, epoch: int = 0, start: int = 0, task: str = "detect", share=(0, 1), flip=FLIP, **settings
+) -> list[Batch]:
+    with TrainLoader(split, CONFIG.model_copy(update=settings), task, flip, share) as loader:
         return list(loader.epoch(epoch, start))
 
 
@@ -134,6 +138,53 @@ def test_all_of_it_for_every_task(split, task: str, settings: dict) -> None:
         elif task == "classify":
             assert np.array_equal(objects.image, np.arange(pictures))
             assert (objects.boxes == [0, 0, width, height]).all()
+
+
+@pytest.mark.parametrize(
+    ("task", "flip", "mirrored"),
+    [
+        pytest.param("pose", (UNKNOWN, UNKNOWN), False, id="unknown"),
+        pytest.param("pose", (0, 1), True, id="each stays"),
+        pytest.param("pose", FLIP, True, id="two change places"),
+        pytest.param("detect", (UNKNOWN, UNKNOWN), True, id="no keypoints wanted"),
+    ],
+)
+@pytest.mark.parametrize("turn", ["fliplr", "flipud"])
+def test_keypoints_are_mirrored_where_it_is_known_which_change_places(split, task, flip, mirrored, turn) -> None:
+    still, moving = ({"fliplr": 0.0, "flipud": 0.0} | chosen for chosen in ({}, {turn: 1.0}))
+    same = equal(*(batches(split, task=task, flip=flip, **settings) for settings in (still, moving)))
+    assert same is not mirrored
+
+
+@pytest.mark.parametrize("crop", [0.5, 1.0])
+def test_a_classifier_sees_squares_of_wide_images_too(crop: float) -> None:
+    """Whether batches are rectangles or not: every pixel is of the image, and nothing is left of the memory before."""
+    wide = Wide()
+
+    def memory(shape: tuple[int, ...], dtype: type[np.uint8]) -> np.ndarray:
+        return np.full(shape, 255, dtype)
+
+    settings = {**PLAIN, "crop": crop, "imgsz": 64, "batch": 2, "workers": 0, "rect": True}
+    with TrainLoader(wide, TrainConfig(**settings), "classify", empty=memory) as loader:
+        (batch,) = loader.epoch(0)
+    assert batch.images.shape == (2, 64, 64, 3)
+    assert np.abs(batch.images.astype(int) - (90, 60, 30)).max() <= 1
+    assert equal([batch], batches(wide, task="classify", **{**settings, "rect": False}))
+
+
+class Wide:
+    """A split of two wide images of one colour."""
+
+    names, sizes = ("a.png", "b.png"), np.array([(48, 140)] * 2)
+
+    def __len__(self) -> int:
+        return 2
+
+    def image(self, index: int) -> bytes:
+        return cv2.imencode(".png", np.full((48, 140, 3), (30, 60, 90), np.uint8))[1].tobytes()
+
+    def labels(self, index: int) -> Labels:
+        return Labels(np.array([0]), np.array([[0, 0, 140, 48]], np.float32))
 
 
 def joined(a: Batch, b: Batch) -> Batch:

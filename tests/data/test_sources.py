@@ -246,10 +246,11 @@ ROWS = [{"category_id": 3, "bbox": [15, 10, 30, 20], "keypoints": [1, 2, 2, 3, 4
 @pytest.mark.parametrize(
     ("rows", "names", "keypoints", "flip"),
     [
+        pytest.param(ROWS, ["nose", "eye", "tail"], (3, 3), (-1, -1, -1), id="names without left and right"),
         pytest.param(ROWS, ["nose", "left_eye", "right_eye"], (3, 3), (0, 2, 1), id="named left and right"),
         pytest.param(ROWS, ["nose", "left_eye", "tail"], (3, 3), (0, 1, 2), id="a left one alone"),
-        pytest.param(ROWS, None, (3, 3), (0, 1, 2), id="without names"),
-        pytest.param(ROWS, ["nose"], (3, 3), (0, 1, 2), id="names of other keypoints"),
+        pytest.param(ROWS, None, (3, 3), (-1, -1, -1), id="without names"),
+        pytest.param(ROWS, ["nose"], (3, 3), (-1, -1, -1), id="names of other keypoints"),
         pytest.param([{**ROWS[0], "keypoints": []}], ["nose"], None, (), id="nothing labelled"),
         pytest.param([*ROWS, {**ROWS[0], "keypoints": [1, 2, 2]}], None, None, (), id="two shapes"),
     ],

@@ -35,6 +35,12 @@ def without_composition(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update=dict.fromkeys(_COMPOSITION, 0.0))
 
 
+def without_mirrors(config: TrainConfig) -> TrainConfig:
+    """The same config, under which no picture shows a mirror image: upside down it is one as well, and more than
+    45 degrees of shear along both axes make one."""
+    return config.model_copy(update={"fliplr": 0.0, "flipud": 0.0, "shear": min(config.shear, 45.0)})
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """A decoded training image and its objects.

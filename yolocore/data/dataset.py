@@ -79,7 +79,8 @@ class Dataset:
 
     @property
     def flip_idx(self) -> tuple[int, ...]:
-        """For each keypoint the one that takes its place in a mirrored image; empty without keypoints."""
+        """For each keypoint the one that takes its place in a mirrored image, UNKNOWN where the source says none;
+        empty without keypoints."""
         return self.legend.flip_idx
 
     @property

@@ -93,7 +93,7 @@ class DemoSource:
 
     def __init__(self, folder: Path, count: int, side: int, seed: int, whole: bool = False) -> None:
         self.root = folder
-        self.legend = Legend(NAMES, whole=True) if whole else Legend(NAMES, keypoints=(len(_UNIT_KEYPOINTS), 3))
+        self.legend = Legend(NAMES, whole=True) if whole else Legend(NAMES, (len(_UNIT_KEYPOINTS), 3), _FLIP)
         for name in NAMES if whole else ("",):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
@@ -190,6 +190,7 @@ def _unit_outlines() -> tuple[Points, ...]:
 
 _UNIT_OUTLINES = _unit_outlines()
 _UNIT_KEYPOINTS = np.array([[0, -0.5], [0, 0], [0, 0.4]])
+_FLIP = (0, 1, 2)  # all lie on the axis
 
 
 def _random_shape(

@@ -19,7 +19,7 @@ import numpy as np
 
 from yolocore.data.images import broken, check_image
 from yolocore.data.labels import HARMLESS, Labels, Problem, check, labels_json
-from yolocore.data.legend import Legend, in_order
+from yolocore.data.legend import NOT_MIRRORED, Legend, in_order
 from yolocore.data.shards import Entry
 from yolocore.data.sources import Sample, Source
 from yolocore.errors import DataError
@@ -30,6 +30,7 @@ _BATCH = 64  # samples a thread takes at once
 _NOTED = 20  # problems told one by one; all are counted
 _LEAK = "same image in several splits"
 _INCOMPLETE = "labels of some objects only"
+_NO_MIRRORS = "keypoints without mirror images"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def inspect(
             f"{source.root}: none of the {len(tasks)} images has a label; put them in their place ({place})"
         )
     warnings = [*source.warnings, *_leaks(usable), *_incomplete(labels)]
+    if not source.legend.mirrors:
+        warnings.append(Problem(_NO_MIRRORS, "keypoints", NOT_MIRRORED))
     return Inspection(source.legend, usable, dict(sorted(dropped.items())), warnings, in_order(labels))
 
 

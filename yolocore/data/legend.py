@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from yolocore.data.labels import Instance
 from yolocore.meta import KeypointShape, Task
 
+UNKNOWN = -1  # in flip_idx: it is not known which keypoint takes this one's place
+NOT_MIRRORED = (
+    "no flip_idx says which keypoints change places in a mirror image, so training mirrors none; "
+    "give it in the dataset.yaml (in COCO form, name keypoints left and right)"
+)
+
 # Kinds of labels, in the order in which they are listed. An image of class folders has nothing but its class.
 KINDS = ("boxes", "polygons", "keypoints", "corners", "classes")
 
@@ -28,8 +34,8 @@ class Legend:
 
     names: the classes. keypoints: how many an object has, and the numbers that the source gives for each (x y,
     or x y visibility); None without keypoints. flip_idx: for each keypoint, the one whose place it takes when the
-    image is mirrored (left and right eye change places); itself where nothing is given. whole: an image is
-    labelled with one class, as in class folders, and not with objects.
+    image is mirrored (left and right eye change places); where nothing is given, UNKNOWN for each of several.
+    whole: an image is labelled with one class, as in class folders, and not with objects.
     """
 
     names: tuple[str, ...]
@@ -40,7 +46,11 @@ class Legend:
     def __post_init__(self) -> None:
         """Raises ValueError for a flip_idx that is no exchange of keypoints."""
         count = self.keypoints[0] if self.keypoints else 0
-        flip = self.flip_idx or tuple(range(count))
+        unknown = (UNKNOWN,) * count if count > 1 else tuple(range(count))
+        object.__setattr__(self, "flip_idx", self.flip_idx or unknown)
+        flip = self.flip_idx
+        if flip == unknown:
+            return
         if sorted(flip) != list(range(count)):
             raise ValueError(f"flip_idx is {list(flip)}; give each of 0..{count - 1} once")
         for i, j in enumerate(flip):
@@ -48,7 +58,11 @@ class Legend:
                 raise ValueError(
                     f"flip_idx puts {j} in the place of {i} but {flip[j]} in that of {j}; exchange two each"
                 )
-        object.__setattr__(self, "flip_idx", flip)
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether it is known what a mirrored image shows; without keypoints it is."""
+        return UNKNOWN not in self.flip_idx
 
     def annotations(self, instances: Sequence[Instance]) -> Counter[str]:
         """How many of these objects have each kind of label."""

@@ -21,10 +21,11 @@ import numpy.typing as npt
 
 from yolocore.config.tree import TrainConfig
 from yolocore.data import classify
-from yolocore.data.augment import Sample, augment, without_composition
+from yolocore.data.augment import Sample, augment, without_composition, without_mirrors
 from yolocore.data.cache import SampleCache, free_memory
 from yolocore.data.dataset import Split
 from yolocore.data.geometry import Shape
+from yolocore.data.legend import UNKNOWN
 from yolocore.data.objects import MASK_STRIDE, Objects
 from yolocore.data.plan import Index, Run, batch_count, largest_side, plan_epoch
 from yolocore.meta import Task
@@ -82,7 +83,8 @@ class Batch:
 class TrainLoader:
     """Batches of a split for a task. A context manager: it owns the worker threads.
 
-    flip_idx (pose): for each keypoint, the one whose place it takes in a mirror image.
+    flip_idx (pose): for each keypoint, the one whose place it takes in a mirror image; pictures are mirrored where
+    that is known.
     share: (rank, ranks) of processes that divide every batch; each gets its own run of the batch's pictures.
     empty: makes the memory of a batch's pictures, as numpy.empty does. prefetch: batches in the making beside the
     one in use. cache_share: of the free memory for decoded images, of all ranks together.
@@ -101,6 +103,10 @@ class TrainLoader:
         cache_share: float = CACHE_SHARE,
     ) -> None:
         self._empty = empty
+        if task == "classify":  # its network sees squares in inference, too
+            config = config.model_copy(update={"rect": False})
+        if task == "pose" and UNKNOWN in flip_idx:
+            config = without_mirrors(config)
         self._config = without_composition(config) if config.rect else config
         self._task: Task = task
         self._flip_idx = tuple(flip_idx)

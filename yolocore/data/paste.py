@@ -33,7 +33,7 @@ def paste(image: Picture, objects: Objects) -> Objects:
     mirrored = cv2.flip(image, 1)
     for (x, y), crop in zip(masks.corners.tolist(), masks.crops, strict=True):
         part = slice(y, y + crop.shape[0]), slice(x, x + crop.shape[1])
-        cv2.copyTo(mirrored[part], crop.view(np.uint8), image[part])
+        cv2.copyTo(mirrored[part], crop.view(np.uint8), dst=image[part])
     # No depth in the picture is more than its area: these come before all, and keep their order.
     return Objects.joined([objects, replace(copies, depth=copies.depth - height * width)])
 

@@ -152,10 +152,11 @@ def _keypoint_counts(contents: Iterable[dict[str, Any]]) -> set[int]:
 
 
 def _flip(contents: Iterable[dict[str, Any]], count: int) -> tuple[int, ...]:
-    """For each keypoint the one that mirrors it: what is left in its name is right in the other's."""
+    """For each keypoint the one that mirrors it: what is left in its name is right in the other's. Empty where no
+    name says left or right, which may then be said in other words."""
     for category in (category for content in contents for category in content["categories"]):
         places = {str(name): place for place, name in enumerate(category.get("keypoints") or ())}
-        if len(places) == count:
+        if len(places) == count and any(_mirrored(name) != name for name in places):
             return tuple(places.get(_mirrored(name), place) for name, place in places.items())
     return ()
 
