@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 import subprocess
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,6 +32,7 @@ from pipelines.run_local import run
 from pipelines.submit import read_submission, submit
 from tests.manifests.conftest import MANIFESTS, RENDERED, render
 from tests.manifests.rules import values
+from tests.manifests.schemas import problems
 from yolocore.cli import COMMANDS, main
 from yolocore.config import MODES
 
@@ -55,9 +57,9 @@ Found = tuple[str, str]  # what kind of name, the name
 
 def written(text: str) -> str:
     """A page's code: its blocks of commands, and what stands between backquotes."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
-    return "\n".join([*blocks, *spans])
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    spans = re.findall(r"`([^`]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE))
+    return "\n".join([*map(textwrap.dedent, blocks), *spans])
 
 
 def names(text: str) -> Iterator[Found]:
@@ -187,6 +189,7 @@ WRONG = [
     pytest.param('`KEYS="parameters=params.yaml"`', ("key", "parameters"), id="key of the command"),
     pytest.param("`gate_min_gain`", ("key", "gate_min_gain"), id="field"),
     pytest.param("`yolo detect source=a.jpg`", ("mode", "detect"), id="mode"),
+    pytest.param("1. so\n\n   ```sh\n   make runs\n   ```\n", ("target", "runs"), id="command in a list"),
     pytest.param("[there](docs/cluster.md)", ("link", "docs/cluster.md"), id="link"),
 ]
 
@@ -200,6 +203,26 @@ def test_every_kind_of_name_is_looked_for_and_found() -> None:
     """A pattern that matches nothing any more would check nothing."""
     text = "\n".join((ROOT / page).read_text("utf-8") for page in PAGES)
     assert {kind for kind, _ in names(text)} == set(KNOWN)
+
+
+def applied(text: str) -> list[Any]:
+    """The documents that a page's commands apply as they stand there."""
+    found = re.findall(r"kubectl apply --filename - <<EOF\n(.*?)^EOF$", written(text), re.DOTALL | re.MULTILINE)
+    return [document for documents in found for document in yaml.safe_load_all(documents)]
+
+
+@pytest.mark.parametrize("page", ["docs/kubeflow.md", "docs/gitops.md"])
+def test_documents_of_a_page_have_the_schema_of_their_kind(page: str) -> None:
+    documents = applied((ROOT / page).read_text("utf-8"))
+    assert documents
+    assert [line for document in documents for line in problems(document)] == []
+
+
+def test_a_document_that_has_not_is_found() -> None:
+    (document,) = applied(
+        "- so:\n\n  ```sh\n  kubectl apply --filename - <<EOF\n  {apiVersion: v1, kind: Pot}\n  EOF\n  ```\n"
+    )
+    assert problems(document)
 
 
 class Reached(BaseException):

@@ -39,6 +39,7 @@ VARIANTS = {
     "datasets-sqs": ("overlays/cpu", ["components/datasets-sqs"]),
     "vault": ("overlays/local", ["components/external-secrets"]),
     "trainer": ("overlays/local", ["components/training"]),
+    "private": ("overlays/gpu", ["components/pull-secret"]),
     "queued": ("examples/trainjob", ["components/kueue"]),
     "followed": ("gitops/apps", ["gitops/apps/pipelines"]),
 }
@@ -66,12 +67,17 @@ def render(folder: Path) -> list[Document]:
 
 
 def combine(manifests: Path, name: str, base: str, components: Sequence[str]) -> Path:
-    """An overlay of a copy of the manifests once more, with components in front of its own; returns its folder."""
+    """An overlay of a copy of the manifests once more, with more components; returns its folder."""
     folder = Path(shutil.copytree(manifests / base, (manifests / base).with_name(name)))
     path = folder / "kustomization.yaml"
     kustomization = yaml.load(path.read_text(), Loader)
     own = kustomization.get("components", [])
-    kustomization["components"] = [os.path.relpath(manifests / component, folder) for component in components] + own
+    at = own.index("../source") if "../source" in own else len(own)
+    kustomization["components"] = [
+        *own[:at],
+        *(os.path.relpath(manifests / component, folder) for component in components),
+        *own[at:],
+    ]
     path.write_text(yaml.safe_dump(kustomization))
     return folder
 

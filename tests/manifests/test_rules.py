@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.manifests.conftest import MANIFESTS, RENDERED, VARIANTS, Document, label
-from tests.manifests.rules import RULES, quantity
+from tests.manifests.conftest import MANIFESTS, RENDERED, VARIANTS, Document, containers, label
+from tests.manifests.rules import RULES, namespace, pods, quantity
 
 # What is applied before, where documents name it.
 TOGETHER = {
@@ -38,6 +38,18 @@ def test_a_rule_holds(rendered: Rendered, name: str, rule: str) -> None:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_component_changes_what_it_is_put_into(rendered: Rendered, name: str) -> None:
     assert rendered[name] != rendered[VARIANTS[name][0]]
+
+
+def test_a_private_registry_is_shown_its_secret_for_every_image_of_ours(rendered: Rendered) -> None:
+    documents = rendered["private"]
+    accounts = {(namespace(d), d["metadata"]["name"]): d for d in documents if d["kind"] == "ServiceAccount"}
+    pods_of_ours = [
+        (path, accounts[namespace(document), spec["serviceAccountName"]])
+        for document, path, _, spec in pods(documents)
+        if any("/yolocore-python-" in container.get("image", "") for container in containers(spec))
+    ]
+    assert {account["metadata"]["name"] for _, account in pods_of_ours} >= {"triton", "mlflow", "retraining", "train"}
+    assert [path for path, account in pods_of_ours if account.get("imagePullSecrets") != [{"name": "registry"}]] == []
 
 
 def test_what_an_overlay_offers_is_tried(rendered: Rendered) -> None:
