@@ -89,11 +89,10 @@ manifests: install ## Render every manifest and check it: schemas, policies, eve
 	$(BIN)/pytest -m "not slow" tests/manifests tests/gitops tests/e2e/test_gitops.py
 
 # Of operators' kinds (Argo CD, KServe, Prometheus …): what the checks above find nowhere else.
-SCHEMAS ?= https://github.com/datreeio/CRDs-catalog
 .PHONY: schemas
-schemas: ## Fetch the schemas of operators' kinds into .schemas, for make manifests
+schemas: install ## Fetch the schemas of operators' kinds into .schemas, for make manifests
 	rm -rf .schemas
-	git clone --quiet --depth 1 $(SCHEMAS) .schemas
+	$(BIN)/python -m tests.manifests.crds
 
 # Containers: docker, podman or buildah builds them. BASE_IMAGE=python@sha256:… pins what they stand on.
 ENGINE ?= $(notdir $(firstword $(shell command -v docker podman buildah 2>/dev/null)))
