@@ -50,13 +50,16 @@ def fetch(sources: Iterable[str], folder: Path) -> int:
     """Write the schemas of all definitions at these URLs; returns how many."""
     count = 0
     for source in sources:
-        with urllib.request.urlopen(source, timeout=60) as answer:
-            for definition in yaml.safe_load_all(answer.read()):
-                for name, schema in schemas(definition):
-                    path = folder / name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_text(json.dumps(schema), encoding="utf-8")
-                    count += 1
+        try:
+            with urllib.request.urlopen(source, timeout=60) as answer:
+                definitions = list(yaml.safe_load_all(answer.read()))
+        except OSError as error:
+            sys.exit(f"make schemas: {source}: {error}")
+        for name, schema in (each for definition in definitions for each in schemas(definition)):
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(schema), encoding="utf-8")
+            count += 1
     return count
 
 

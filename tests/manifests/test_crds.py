@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -53,7 +54,7 @@ SPECS = [
 
 
 @pytest.fixture
-def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The schemas of DEFINITION are what there is."""
     (tmp_path / "crd.yaml").write_text(DEFINITION)
     assert fetch([(tmp_path / "crd.yaml").as_uri()], tmp_path / "schemas") == 1
@@ -75,6 +76,12 @@ def test_a_definition_becomes_a_strict_schema(spec, line: str) -> None:
 @pytest.mark.usefixtures("fetched")
 def test_what_is_made_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schemas.stored("external-secrets.io/v1", "ExternalSecret"))
+
+
+def test_one_line_says_what_could_not_be_fetched(tmp_path: Path) -> None:
+    missing = (tmp_path / "none.yaml").as_uri()
+    with pytest.raises(SystemExit, match=f"^make schemas: {missing}: "):
+        fetch([missing], tmp_path)
 
 
 def test_every_kind_that_nothing_else_describes_is_fetched() -> None:
