@@ -26,6 +26,9 @@ class Images:
         self.reads.append(index)
         return self._content[index]
 
+    def where(self, index: int) -> str:
+        return self.names[index]
+
     def labels(self, index: int) -> Labels:
         return Labels(np.array([index]), np.array([[0, 0, 10, 10]], np.float32))
 

@@ -58,6 +58,9 @@ class Whole:
     def image(self, index: int):
         return self._split.image(index)
 
+    def where(self, index: int) -> str:
+        return self._split.where(index)
+
     def labels(self, index: int) -> Labels:
         plain = self._split.labels(index)
         corners = plain.boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
@@ -183,6 +186,9 @@ class Wide:
     def image(self, index: int) -> bytes:
         return cv2.imencode(".png", np.full((48, 140, 3), (30, 60, 90), np.uint8))[1].tobytes()
 
+    def where(self, index: int) -> str:
+        return self.names[index]
+
     def labels(self, index: int) -> Labels:
         return Labels(np.array([0]), np.array([[0, 0, 140, 48]], np.float32))
 
@@ -248,8 +254,11 @@ def test_a_broken_image_is_named_and_the_workers_end(split, workers: int) -> Non
         def image(self, index: int):
             return bytes(split.image(index))[:100] if index == 5 else split.image(index)
 
+        def where(self, index: int) -> str:
+            return split.where(index)
+
         def labels(self, index: int):
             return split.labels(index)
 
-    with pytest.raises(DataError, match=split.names[5]):
+    with pytest.raises(DataError, match=rf"/images/train/{split.names[5]}: "):
         batches(Broken(), workers=workers)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yolocore.config import canonical_json
 from yolocore.data import open_dataset
 from yolocore.data.images import check_image
 from yolocore.data.labels import Instance, labels_json
@@ -152,6 +153,42 @@ def test_a_damaged_shard_is_named(tmp_path, entries, damage, words):
     with pytest.raises(DataError, match=words) as error:
         ShardSplit(tmp_path, written)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_damage_inside_a_shard_is_named(tmp_path, entries, capfd, kind):
+    """Bytes that went to zeros in the middle of a JPEG, which decoders only grumble about; the other images go on."""
+    written = write_split(entries(NAMES), tmp_path, 10**9)
+    path = tmp_path / written.shards[0].path
+    with tarfile.open(path, "r:") as tar:
+        members = tar.getmembers()[:-1]
+        content = bytearray(path.read_bytes())
+        member = members[2 + (kind == "labels")]
+    start = member.offset_data + member.size // 2
+    end = min(start + 600, member.offset_data + member.size - 2)
+    content[start:end] = bytes(end - start)
+    path.write_bytes(content)
+    split = ShardSplit(tmp_path, written)
+    damaged, sound = sorted(NAMES)[1], sorted(NAMES)[0]
+    assert member.name.startswith(damaged)
+    read = {"images": split.image, "labels": split.labels}[kind]
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"damaged; fetch the shard or ingest again$") as error:
+            read(1)
+        assert str(error.value).startswith(f"{path}: {damaged}: ")
+    read(0)
+    assert split.where(0) == f"{path}: {sound}"
+    assert not capfd.readouterr().err
+
+
+def test_shards_from_before_digests_were_kept_are_read(tmp_path, entries, monkeypatch):
+    def without(index):
+        return canonical_json({key: value for key, value in index.items() if key != "digests"})
+
+    monkeypatch.setattr("yolocore.data.shards.canonical_json", without)
+    found = entries(["a.jpg"])
+    split = ShardSplit(tmp_path, write_split(found, tmp_path, 10**9))
+    assert split.image(0) == found[0].path.read_bytes()
 
 
 def test_an_image_that_changes_meanwhile_is_refused(tmp_path, entries, jpeg):

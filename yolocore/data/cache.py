@@ -58,7 +58,7 @@ class SampleCache:
         else:
             gain = self._side / max(height, width)
         reduction = next((factor for factor in (8, 4, 2) if factor <= int(1 / gain)), 1)
-        image = decode_image(self._split.image(index), self._split.names[index], reduction)
+        image = decode_image(self._split.image(index), self._split.where(index), reduction)
         if gain < 1:
             shape = max(round(width * gain), 1), max(round(height * gain), 1)
             image = cv2.resize(image, shape, interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]

@@ -45,7 +45,10 @@ class Split(Protocol):
 
     def __len__(self) -> int: ...
     def image(self, index: int) -> bytes | memoryview:
-        """The encoded image, byte for byte as it came."""
+        """The encoded image, byte for byte as it came. Raises DataError for one that is damaged or gone."""
+
+    def where(self, index: int) -> str:
+        """What an error calls the image: its path, or its shard's and its name."""
 
     def labels(self, index: int) -> Labels: ...
 
@@ -186,6 +189,9 @@ class PlainSplit:
             return self._paths[index].read_bytes()
         except OSError as error:
             raise DataError(f"{self._paths[index]}: cannot be read ({error.strerror}); restore the file") from None
+
+    def where(self, index: int) -> str:
+        return str(self._paths[index])
 
     def labels(self, index: int) -> Labels:
         return Labels.from_json(self._labels[index])

@@ -74,7 +74,7 @@ def draw_samples(split: Split, names: Sequence[str], path: Path, count: int = 16
     """Evenly chosen images of a split with their labels, as a mosaic in one JPEG."""
     chosen = np.unique(np.linspace(0, len(split) - 1, count).astype(int))
     tiles = [
-        _labelled(decode_image(split.image(index), split.names[index]), split.labels(index), names)
+        _labelled(decode_image(split.image(index), split.where(index)), split.labels(index), names)
         for index in chosen.tolist()
     ]
     columns = math.ceil(math.sqrt(len(tiles)))

@@ -1,8 +1,8 @@
 """A dataset at rest: a manifest of a few kB and uncompressed tar shards named by their digest.
 
-A shard holds each image byte for byte as it came, its labels beside it as `NAME.json`, and an index as
-last member. The manifest says where the index lies, so opening a shard is one small read; images are
-then slices of the mapped file and are never unpacked. `tar xf` unpacks one all the same.
+A shard holds each image byte for byte as it came, its labels beside it as `NAME.json`, and an index with
+the images' digests as last member. The manifest says where the index lies, so opening a shard is one small
+read; images are then slices of the mapped file and are never unpacked. `tar xf` unpacks one all the same.
 
 Members are sorted, owners and times are zero: the same content gives the same bytes anywhere. Where one
 shard ends is decided by the names and sizes in it (content-defined chunking as in rsync and LBFS), so a
@@ -37,6 +37,7 @@ MANIFEST = "manifest.json"
 FOLDER = "shards"
 _INDEX = "index.json"
 _BLOCK = tarfile.BLOCKSIZE
+_DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -187,13 +188,14 @@ def _write_shard(entries: Sequence[Entry], folder: Path) -> Shard:
     temporary = folder / FOLDER / ".partial"
     with temporary.open("wb") as file:
         tar = _TarWriter(file)
-        index: dict[str, list[Any]] = {"names": [], "sizes": [], "images": [], "labels": []}
+        index: dict[str, list[Any]] = {"names": [], "sizes": [], "digests": [], "images": [], "labels": []}
         for entry in entries:
             content = entry.path.read_bytes()
             if bytes_digest(content) != entry.digest:
                 raise DataError(f"{entry.path}: changed while it was ingested; run again when nobody writes there")
             index["names"].append(entry.name)
             index["sizes"].append(entry.size)
+            index["digests"].append(entry.digest)
             index["images"].append(tar.add(entry.name, content))
             index["labels"].append(tar.add(f"{entry.name}.json", entry.labels))
         index_range = tar.add(_INDEX, canonical_json(index))
@@ -234,8 +236,9 @@ class _TarWriter:
 class ShardSplit:
     """A split that is read from its shards (see `dataset.Split`).
 
-    Files are mapped when they are first needed, by each process for itself. Raises DataError for a shard
-    that is missing or shorter than the manifest says.
+    Files are mapped when they are first needed, and an image's bytes are compared with their digest when it is first
+    read, by each process for itself: a decoder takes many a damaged image for a sound one. Raises DataError for a
+    shard that is missing or shorter than the manifest says, and for a damaged image.
     """
 
     def __init__(self, folder: Path, split: ShardedSplit) -> None:
@@ -244,16 +247,22 @@ class ShardSplit:
         self._maps: dict[int, mmap.mmap] = {}
         names: list[str] = []
         sizes: list[npt.NDArray[np.int32]] = []
+        digests: list[npt.NDArray[np.uint8]] = []
         places: list[npt.NDArray[np.int64]] = []
         for number, (path, shard) in enumerate(zip(self._paths, split.shards, strict=True)):
             index = _read_index(path, shard)
             names += index["names"]
             sizes.append(np.array(index["sizes"], np.int32))
+            digests.append(
+                _digest_column(index.get("digests", ["00" * _DIGEST] * shard.images))
+            )  # early ones have none
             shard_column = np.full((shard.images, 1), number, np.int64)
             places.append(np.hstack([shard_column, np.array(index["images"]), np.array(index["labels"])]))
         self.names: Sequence[str] = tuple(names)
         self.sizes = np.concatenate(sizes) if sizes else np.zeros((0, 2), np.int32)
         self._places = np.concatenate(places) if places else np.zeros((0, 5), np.int64)
+        self._digests = np.concatenate(digests) if digests else _digest_column([])
+        self._unchecked = self._digests.any(1)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -263,10 +272,21 @@ class ShardSplit:
 
     def image(self, index: int) -> memoryview:
         shard, offset, length, _, _ = self._places[index].tolist()
-        return self._view(shard, offset, length)
+        content = self._view(shard, offset, length)
+        if self._unchecked[index]:
+            if hashlib.sha256(content).digest() != self._digests[index].tobytes():
+                raise DataError(f"{self.where(index)}: is damaged; fetch the shard or ingest again")
+            self._unchecked[index] = False
+        return content
+
+    def where(self, index: int) -> str:
+        return f"{self._paths[int(self._places[index, 0])]}: {self.names[index]}"
 
     def labels(self, index: int) -> Labels:
-        return Labels.from_json(self.labels_json(index))
+        try:
+            return Labels.from_json(self.labels_json(index))
+        except (ValueError, KeyError, TypeError):
+            raise DataError(f"{self.where(index)}: its labels are damaged; fetch the shard or ingest again") from None
 
     def labels_json(self, index: int) -> memoryview:
         """All that is known of the image's objects, as `labels.labels_json` wrote it."""
@@ -278,6 +298,12 @@ class ShardSplit:
             with self._paths[shard].open("rb") as file:
                 self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return memoryview(self._maps[shard])[offset : offset + length]
+
+
+def _digest_column(digests: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """(n, 32) the bytes of digests."""
+    text = "".join(digest.removeprefix("sha256:") for digest in digests)
+    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, _DIGEST)
 
 
 def _read_index(path: Path, shard: Shard) -> dict[str, Any]:

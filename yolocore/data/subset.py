@@ -67,6 +67,9 @@ class Subset:
     def image(self, index: int) -> bytes | memoryview:
         return self._split.image(self._rows[index])
 
+    def where(self, index: int) -> str:
+        return self._split.where(self._rows[index])
+
     def labels(self, index: int) -> Labels:
         labels = self._split.labels(self._rows[index])
         if self._classes is not None:
