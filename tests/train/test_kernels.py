@@ -31,12 +31,17 @@ def drawn(shape: Shape, mean: float = 0.0, spread: float = 1.0, dtype: torch.dty
     return numbers.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
+def affine(scale: Tensor, shift: Tensor) -> Tensor:
+    """Of numbers that are as normal as they will be."""
+    return torch.stack((torch.zeros_like(scale), torch.ones_like(scale), scale, shift))
+
+
 def one_channel(numbers: Tensor) -> Tensor:
     return numbers.reshape(1, 1, 1, -1).contiguous(memory_format=torch.channels_last)
 
 
 def activated(numbers: Tensor) -> Tensor:
-    return kernels.normalize(one_channel(numbers), torch.ones(1), torch.zeros(1), True).flatten()
+    return kernels.normalize(one_channel(numbers), affine(torch.ones(1), torch.zeros(1)), True).flatten()
 
 
 def test_silu_everywhere() -> None:
@@ -70,10 +75,10 @@ def test_every_bfloat16_comes_back_as_it_was() -> None:
     bits = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16)
     numbers = bits.view(torch.bfloat16)
     numbers = numbers[~numbers.isnan()]
-    kept = kernels.normalize(one_channel(numbers), torch.ones(1), torch.full((1,), -0.0), False).flatten()
+    kept = kernels.normalize(one_channel(numbers), affine(torch.ones(1), torch.full((1,), -0.0)), False).flatten()
     assert torch.equal(kept.view(torch.int16), numbers.view(torch.int16))
     broken = kernels.normalize(
-        one_channel(torch.full((40,), torch.nan).bfloat16()), torch.ones(1), torch.ones(1), False
+        one_channel(torch.full((40,), torch.nan).bfloat16()), affine(torch.ones(1), torch.ones(1)), False
     )
     assert broken.isnan().all()
 
@@ -81,7 +86,7 @@ def test_every_bfloat16_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize("shift", [2.0**-9, 1.0, 255.0, 1 + 2.0**-8, 1 + 3 * 2.0**-8, -0.3])
 def test_bfloat16_rounds_as_pytorch_does(shift: float) -> None:
     x = drawn((2, 7, 33, 5), dtype=torch.bfloat16)
-    found = kernels.normalize(x, torch.ones(7), torch.full((7,), shift), False)
+    found = kernels.normalize(x, affine(torch.ones(7), torch.full((7,), shift)), False)
     assert torch.equal(found, (x.float() + shift).bfloat16())
 
 
@@ -108,12 +113,14 @@ def test_moments(shape: Shape, mean: float, spread: float, close: float, dtype: 
 
 
 def everything(x: Tensor, gradient: Tensor) -> list[Tensor]:
-    vector = torch.linspace(-1, 1, x.shape[1])
+    norm = torch.linspace(-1, 1, 4 * x.shape[1]).reshape(4, -1)
+    sums = kernels.sum_gradients(gradient, x, norm, True)
+    count = x.numel() / x.shape[1]
     return [
         *kernels.moments(x),
-        kernels.normalize(x, vector, -vector, True),
-        kernels.sum_gradients(gradient, x, vector, -vector, vector, True),
-        kernels.apply_gradients(gradient, x, vector, -vector, vector, vector, True),
+        kernels.normalize(x, norm, True),
+        sums,
+        kernels.apply_gradients(gradient, x, norm, sums, count, True),
     ]
 
 
@@ -128,12 +135,13 @@ def test_threads_change_no_bit(dtype: torch.dtype) -> None:
         assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))
 
 
+NORM = torch.ones(4, 8)
 BREAKS: list[Callable[[Tensor, Tensor], list[Tensor]]] = [
     lambda x, g: list(kernels.moments(x)),
-    lambda x, g: [kernels.normalize(x, torch.ones(8), torch.ones(8), True)],
-    lambda x, g: [kernels.sum_gradients(x, g, torch.ones(8), torch.ones(8), torch.ones(8), True)],
-    lambda x, g: [kernels.sum_gradients(g, x, torch.ones(8), torch.ones(8), torch.ones(8), True)],
-    lambda x, g: [kernels.apply_gradients(x, g, *[torch.ones(8)] * 4, True)],
+    lambda x, g: [kernels.normalize(x, NORM, True)],
+    lambda x, g: [kernels.sum_gradients(x, g, NORM, True)],
+    lambda x, g: [kernels.sum_gradients(g, x, NORM, True)],
+    lambda x, g: [kernels.apply_gradients(x, g, NORM, NORM[:2], 10.0, True)],
 ]
 
 

@@ -110,6 +110,14 @@ def _repeated(numbers, width):
     return row
 
 
+@njit(inline="always")
+def _affine(norm, width):
+    """The scale and the shift that `norm` comes to (see `normalize`), for a row of `width`."""
+    mean, inverse, weight, bias = norm
+    scale = weight * inverse
+    return _repeated(scale, width), _repeated(bias - mean * scale, width)
+
+
 @_kernel
 def _moments(x, mean, variance):
     """Each block's own moments, put together by Chan, Golub & LeVeque, 1979, whose rounding does not suffer from a
@@ -149,10 +157,10 @@ def _moments(x, mean, variance):
 
 
 @_kernel
-def _apply(x, scale, shift, activate, y):
+def _apply(x, norm, activate, y):
     rows, width = x.shape
     blocks = _blocks(rows, width)
-    scale, shift = _repeated(scale, width), _repeated(shift, width)
+    scale, shift = _affine(norm, width)
     for block in prange(blocks):
         for row in range(block * rows // blocks, (block + 1) * rows // blocks):
             for c in range(width):
@@ -172,10 +180,12 @@ def _through(gradient, z, activate):
 
 
 @_kernel
-def _sum_gradients(gradient, x, scale, shift, mean, activate, sums):
+def _sum_gradients(gradient, x, norm, activate, sums):
     rows, width = x.shape
     blocks = _blocks(rows, width)
-    scale, shift, means = _repeated(scale, width), _repeated(shift, width), _repeated(mean, width)
+    scale, shift = _affine(norm, width)
+    mean, inverse = norm[0], norm[1]
+    means = _repeated(mean, width)
     parts = np.empty((blocks, 2, width), np.float32)
     for block in prange(blocks):
         plain, weighted = parts[block, 0], parts[block, 1]
@@ -188,21 +198,26 @@ def _sum_gradients(gradient, x, scale, shift, mean, activate, sums):
                 plain[c] += along
                 weighted[c] += along * (number - means[c])
     channels = len(mean)
-    for which in range(2):
-        for channel in range(channels):
-            total = 0.0
-            for block in range(blocks):
-                for c in range(channel, width, channels):
-                    total += parts[block, which, c]
-            sums[which, channel] = total
+    for channel in range(channels):
+        by_bias, by_weight = 0.0, 0.0
+        for block in range(blocks):
+            for c in range(channel, width, channels):
+                by_bias += parts[block, 0, c]
+                by_weight += parts[block, 1, c]
+        sums[0, channel] = by_bias
+        sums[1, channel] = by_weight * inverse[channel]
 
 
 @_kernel
-def _apply_gradients(gradient, x, scale, shift, slope, offset, activate, by_x):
+def _apply_gradients(gradient, x, norm, sums, count, activate, by_x):
     rows, width = x.shape
     blocks = _blocks(rows, width)
-    scale, shift = _repeated(scale, width), _repeated(shift, width)
-    slope, offset = _repeated(slope, width), _repeated(offset, width)
+    scale, shift = _affine(norm, width)
+    mean, inverse, weight, _ = norm
+    # The mean and the variance depend on x as well (Ioffe & Szegedy, 2015, section 3): a plane for each channel.
+    slopes = -weight * inverse * inverse * sums[1] / np.float32(count)
+    offsets = -weight * inverse * sums[0] / np.float32(count) - slopes * mean
+    slope, offset = _repeated(slopes, width), _repeated(offsets, width)
     for block in prange(blocks):
         for row in range(block * rows // blocks, (block + 1) * rows // blocks):
             for c in range(width):
@@ -235,35 +250,35 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-@_operator("normalize(Tensor x, Tensor scale, Tensor shift, bool activate) -> Tensor")
-def normalize(x: Tensor, scale: Tensor, shift: Tensor, activate: bool) -> Tensor:
-    """x * scale + shift, of each channel, and SiLU of that if `activate`."""
+@_operator("normalize(Tensor x, Tensor norm, bool activate) -> Tensor")
+def normalize(x: Tensor, norm: Tensor, activate: bool) -> Tensor:
+    """(x - mean) * inverse * weight + bias, and SiLU of that if `activate`.
+
+    norm: (4, C), rows mean, inverse (of the standard deviation), weight, bias.
+    """
     y = torch.empty_like(x)
     numbers, result = _rows(x, y)
-    _apply(numbers, scale.numpy(), shift.numpy(), activate, result)
+    _apply(numbers, norm.numpy(), activate, result)
     return y
 
 
-@_operator("sum_gradients(Tensor gradient, Tensor x, Tensor scale, Tensor shift, Tensor mean, bool activate) -> Tensor")
-def sum_gradients(gradient: Tensor, x: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, activate: bool) -> Tensor:
-    """(2, C) of `normalize`: the sums of d, the gradient of x * scale + shift, and of d * (x - mean)."""
+@_operator("sum_gradients(Tensor gradient, Tensor x, Tensor norm, bool activate) -> Tensor")
+def sum_gradients(gradient: Tensor, x: Tensor, norm: Tensor, activate: bool) -> Tensor:
+    """The gradients of bias and weight, (2, C), from that of what `normalize` returned."""
     sums = torch.empty(2, x.shape[1])
-    channels = (each.numpy() for each in (scale, shift, mean))
-    _sum_gradients(*_rows(gradient, x), *channels, activate, sums.numpy())
+    _sum_gradients(*_rows(gradient, x), norm.numpy(), activate, sums.numpy())
     return sums
 
 
-@_operator(
-    "apply_gradients(Tensor gradient, Tensor x, Tensor scale, Tensor shift, Tensor slope, Tensor offset, bool activate)"
-    " -> Tensor"
-)
-def apply_gradients(
-    gradient: Tensor, x: Tensor, scale: Tensor, shift: Tensor, slope: Tensor, offset: Tensor, activate: bool
-) -> Tensor:
-    """d * scale + x * slope + offset, with d as in `sum_gradients`."""
+@_operator("apply_gradients(Tensor gradient, Tensor x, Tensor norm, Tensor sums, float count, bool activate) -> Tensor")
+def apply_gradients(gradient: Tensor, x: Tensor, norm: Tensor, sums: Tensor, count: float, activate: bool) -> Tensor:
+    """The gradient of x, with the moments of x taken as the functions of it that they are.
+
+    sums: as `sum_gradients` returns it, over all `count` numbers of a channel that the moments are of.
+    """
     by_x = torch.empty_like(x)
-    gradient, x, result = _rows(gradient, x, by_x)
-    _apply_gradients(gradient, x, *(each.numpy() for each in (scale, shift, slope, offset)), activate, result)
+    gradients, numbers, result = _rows(gradient, x, by_x)
+    _apply_gradients(gradients, numbers, norm.numpy(), sums.numpy(), count, activate, result)
     return by_x
 
 

@@ -75,8 +75,7 @@ class _Normalize(torch.autograd.Function):
     """(x - mean) / sqrt(variance + eps) * weight + bias, and SiLU of that if `activate`.
 
     Of several processes' statistics, the common ones are put together by the parallel form of the variance (Chan,
-    Golub & LeVeque, 1979), whose rounding does not suffer from a mean far from zero. The gradient: Ioffe & Szegedy,
-    2015, section 3.
+    Golub & LeVeque, 1979), whose rounding does not suffer from a mean far from zero.
     """
 
     @staticmethod
@@ -90,31 +89,25 @@ class _Normalize(torch.autograd.Function):
         count = x.numel() / x.shape[1]
         if shared:
             mean, variance, count = _joined(mean, variance, count)
-        inverse = (variance + eps).rsqrt_()
-        scale = weight * inverse
-        shift = torch.addcmul(bias, mean, scale, value=-1)
-        ctx.save_for_backward(x, mean, inverse, scale, shift)
+        norm = torch.stack((mean, (variance + eps).rsqrt_(), weight, bias))
+        ctx.save_for_backward(x, norm)
         ctx.count, ctx.activate, ctx.shared = count, activate, shared
         ctx.mark_non_differentiable(mean, variance)
-        return kernels.normalize(x, scale, shift, activate), mean, variance, count
+        return kernels.normalize(x, norm, activate), mean, variance, count
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         from yolocore.train import kernels
 
-        x, mean, inverse, scale, shift = ctx.saved_tensors
+        x, norm = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        by_bias, by_scaled = kernels.sum_gradients(gradient, x, scale, shift, mean, ctx.activate)
-        by_weight = by_scaled * inverse
-        sums = torch.stack((by_bias, by_weight))
-        if ctx.shared:
+        sums = kernels.sum_gradients(gradient, x, norm, ctx.activate)
+        by_bias, by_weight = sums.unbind()
+        if ctx.shared:  # those two stay this process's own: all gradients are added up later
+            sums = sums.clone()
             dist.all_reduce(sums)
-        # Those two stay this process's own: all gradients are added up later.
-        along_bias, along_weight = (sums * scale).div_(-ctx.count)
-        slope = along_weight * inverse
-        offset = torch.addcmul(along_bias, slope, mean, value=-1)
-        by_x = kernels.apply_gradients(gradient, x, scale, shift, slope, offset, ctx.activate)
+        by_x = kernels.apply_gradients(gradient, x, norm, sums, ctx.count, ctx.activate)
         return by_x, by_weight, by_bias, None, None, None
 
 
