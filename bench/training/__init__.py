@@ -56,6 +56,7 @@ def main(options: Sequence[str] = ()) -> None:
             device=arguments.device,
             threads=arguments.threads,
             workers=arguments.workers,
+            nbs=arguments.nbs,
         )
         if arguments.accuracy:
             accuracy.compare(sides, job, arguments.starts, arguments.seeds, work)
@@ -138,5 +139,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--imgsz", type=int, default=320)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--nbs", type=int, default=64, help="as in training; the batch's size: both update after each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     return parser

@@ -1,6 +1,6 @@
 """How good trained models are, on both sides' detections by pycocotools, and how soon.
 
-A training is named by side, start, seed, epochs and image size, and kept in the work folder: what is
+A training is named by side, start, seed, epochs, image size and nominal batch, and kept in the work folder: what is
 there already is not trained again, so that the whole table can be made piece by piece.
 """
 
@@ -72,9 +72,8 @@ def compare(sides: Sequence[Side], job: Job, starts: Sequence[str], seeds: Seque
 def outcome(side: Side, job: Job, work: Path) -> Outcome:
     """Train unless the work folder has this training already, and score it."""
     start = PurePosixPath(job.model)
-    folder = (
-        work / f"{side.name}-{start.stem if start.suffix else f'{start}-scratch'}-{job.seed}-{job.epochs}-{job.imgsz}"
-    )
+    begin = start.stem if start.suffix else f"{start}-scratch"
+    folder = work / f"{side.name}-{begin}-{job.seed}-{job.epochs}-{job.imgsz}-{job.nbs}"
     done = folder.with_suffix(".json")
     if not done.exists():
         side.train(job, folder)

@@ -36,7 +36,9 @@ LOADING_ROUNDS = 4  # epochs of the loader in a turn; the first fills caches and
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained, and where. model: a checkpoint or an architecture. threads: of the CPU, for the network."""
+    """What is trained, and where. model: a checkpoint or an architecture. threads: of the CPU, for the network.
+    nbs: images whose gradients make an update; both sides have 64 as default, and each its own idea of when to keep
+    to it."""
 
     data: Data
     model: str
@@ -48,6 +50,7 @@ class Job:
     seed: int = 0
     close_mosaic: int = 10
     workers: int = 2
+    nbs: int = 64
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ class Ours:
             device=job.device,
             workers=job.workers,
             amp=self.amp,
+            nbs=job.nbs,
         )
 
 
@@ -196,7 +200,13 @@ class Peer:
 
     def _ask(self, doing: str, job: Job, folder: Path, keys: Mapping[str, Any] | None = None, **extra: Any) -> Any:
         common = {"data": str(job.data.yaml), "imgsz": job.imgsz, "batch": job.batch, "device": _peer_device(job)}
-        training = {"epochs": job.epochs, "seed": job.seed, "close_mosaic": job.close_mosaic, "workers": job.workers}
+        training = {
+            "epochs": job.epochs,
+            "seed": job.seed,
+            "close_mosaic": job.close_mosaic,
+            "workers": job.workers,
+            "nbs": job.nbs,
+        }
         request = {
             "do": doing,
             "model": job.model if Path(job.model).suffix else f"{job.model}.yaml",
