@@ -253,16 +253,14 @@ class ShardSplit:
             index = _read_index(path, shard)
             names += index["names"]
             sizes.append(np.array(index["sizes"], np.int32))
-            digests.append(
-                _digest_column(index.get("digests", ["00" * _DIGEST] * shard.images))
-            )  # early ones have none
+            digests.append(_digest_column(index.get("digests", ["00" * _DIGEST] * shard.images)))
             shard_column = np.full((shard.images, 1), number, np.int64)
             places.append(np.hstack([shard_column, np.array(index["images"]), np.array(index["labels"])]))
         self.names: Sequence[str] = tuple(names)
         self.sizes = np.concatenate(sizes) if sizes else np.zeros((0, 2), np.int32)
         self._places = np.concatenate(places) if places else np.zeros((0, 5), np.int64)
         self._digests = np.concatenate(digests) if digests else _digest_column([])
-        self._unchecked = self._digests.any(1)
+        self._unchecked = np.asarray(self._digests.any(1))  # early shards have none
 
     def __len__(self) -> int:
         return len(self.names)
