@@ -146,14 +146,25 @@ POSES = {"train/a": "0 .5 .5 .5 .5 .3 .3 2 .4 .4 1", "val/b": ""}
         (OUTLINES, "obb", None, None),
         (POSES, "pose", None, None),
         (POSES, "pose", (2, 3), None),
-        (BOXES, "segment", None, "set: has no labels for task=segment, only boxes; add outlines, or use task=detect"),
+        (
+            BOXES,
+            "segment",
+            None,
+            "set: has no labels for task=segment, only boxes; add outlines, or use task=detect",
+        ),
         (BOXES, "obb", None, "no labels for task=obb, only boxes; add corners or outlines, or use task=detect"),
         (BOXES, "classify", None, "sort its images into folders named as the classes, or use task=detect"),
         (BOXES, "pose", (2, 3), "no labels for task=pose, only boxes; add keypoints"),
-        (OUTLINES, "pose", None, "only boxes, polygons; add keypoints, or use task=obb"),
+        (OUTLINES, "pose", None, "add keypoints, or use task=detect, segment or obb and a model for it$"),
         (POSES, "pose", (17, 3), "its keypoints have the shape 2x3, the model's 17x3; use a model"),
         (POSES, "pose", (2, 2), "its keypoints have the shape 2x3, the model's 2x2; use a model"),
-        ({"train/a": "", "val/b": ""}, "detect", None, "task=detect, only no objects; add boxes$"),
+        (
+            {"train/a": "0 .5 .5 0 0", "val/b": ""},
+            "detect",
+            None,
+            r"task=detect, not even an object \(those of a\.jpg belong in .*/set/labels/train/a\.txt; "
+            r"boxes without area do not count\); add boxes$",
+        ),
     ],
 )
 def test_which_tasks_labels_serve(yolo_folder, labels, task, shape, words):
@@ -205,6 +216,12 @@ def test_what_is_wrong_is_named(yolo_folder, spoil, words):
     spoil(root)
     with pytest.raises(DataError, match=words):
         open_dataset(root).split("train")
+
+
+def test_an_empty_path_is_not_the_folder_that_we_are_in(yolo_folder, monkeypatch):
+    monkeypatch.chdir(yolo_folder(BOXES))
+    with pytest.raises(DataError, match=r"^data=: is empty; give"):
+        open_dataset("")
 
 
 def test_a_missing_dataset(tmp_path):

@@ -338,3 +338,9 @@ def test_a_digest_without_an_object_store(tmp_path, monkeypatch):
     monkeypatch.delenv("YOLO_STORE", raising=False)
     with pytest.raises(UsageError, match="YOLO_STORE names no object store"), fetched("sha256:" + "0" * 64, tmp_path):
         pass
+
+
+def test_an_empty_source_is_not_the_folder_that_we_are_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^source=: no such file or folder; give one"):
+        identity("")

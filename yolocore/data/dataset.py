@@ -21,7 +21,7 @@ from yolocore.data.images import image_size
 from yolocore.data.labels import HARMLESS, Labels, check, labels_json
 from yolocore.data.legend import NEEDS, Legend, in_order, tasks_for
 from yolocore.data.shards import MANIFEST, Manifest, ShardSplit, dataset_digest, split_digest
-from yolocore.data.sources import PLAIN, Sample, Source, open_source
+from yolocore.data.sources import PLAIN, Sample, Source, label_path, open_source
 from yolocore.errors import DataError
 from yolocore.meta import KeypointShape, Task
 from yolocore.store import bytes_digest
@@ -55,6 +55,8 @@ class Split(Protocol):
 
 class Dataset:
     """Classes and splits. `split` opens one; opening the dataset itself reads next to nothing."""
+
+    _looked = ""
 
     def __init__(
         self,
@@ -115,9 +117,12 @@ class Dataset:
         """
         kinds, remedy = NEEDS[task]
         if not set(kinds) & set(self.annotations):
-            present = ", ".join(self.annotations) or "no objects"
-            others = "".join(f", or use task={other}" for other in tasks_for(self.annotations)[-1:])
-            raise DataError(f"{self.path}: has no labels for task={task}, only {present}; {remedy}{others}")
+            present = ", ".join(self.annotations)
+            found = f"only {present}" if present else f"not even an object{self._looked}"
+            tasks = tasks_for(self.annotations)
+            others = " or ".join(filter(None, (", ".join(tasks[:-1]), *tasks[-1:])))
+            instead = f", or use task={others} and a model for it" if tasks else ""
+            raise DataError(f"{self.path}: has no labels for task={task}, {found}; {remedy}{instead}")
         if task == "pose" and keypoints and self.keypoints != keypoints:
             raise DataError(
                 f"{self.path}: its keypoints have the shape {_shape(self.keypoints)}, the model's {_shape(keypoints)}; "
@@ -126,10 +131,14 @@ class Dataset:
 
 
 class PlainDataset(Dataset):
-    """A dataset that was not ingested: what kinds of labels it has, and its digest, are known when it is read."""
+    """A dataset that was not ingested: what kinds of labels it has, and its digest, are known when it is read.
 
-    def __init__(self, path: Path, legend: Legend, splits: Mapping[str, Callable[[], PlainSplit]]) -> None:
+    looked: where labels were looked for, as an addition to a message that there are none.
+    """
+
+    def __init__(self, path: Path, legend: Legend, splits: Mapping[str, Callable[[], PlainSplit]], looked: str) -> None:
         super().__init__(path, legend, splits, (), "")
+        self._looked = looked
 
     def split(self, name: str) -> PlainSplit:
         split = super().split(name)
@@ -150,6 +159,8 @@ def open_dataset(path: str | Path) -> Dataset:
 
     Raises DataError that says what is missing or wrong.
     """
+    if not str(path):  # which Path would take for the folder that we are in
+        raise DataError("data=: is empty; give an ingested dataset, a dataset.yaml or class folders")
     path = Path(path)
     if not path.exists():
         raise DataError(f"data={path}: no such file or folder; give an ingested dataset or a dataset.yaml")
@@ -217,7 +228,9 @@ def _open_plain(path: Path) -> Dataset:
             raise DataError(f"{path}: names no splits; ingest it first, or give it train: and val:, or train/ and val/")
         splits.setdefault(sample.split, []).append(sample)
     openers = {name: partial(PlainSplit, source, found) for name, found in splits.items()}
-    return PlainDataset(path, source.legend, openers)
+    image = source.samples[0].path
+    looked = f" (those of {image.name} belong in {label_path(image)}; boxes without area do not count)"
+    return PlainDataset(path, source.legend, openers, looked)
 
 
 def _shape(keypoints: KeypointShape | None) -> str:

@@ -103,7 +103,7 @@ def _archive_suffix(name: str) -> str:
 
 def _local(source: str) -> Path:
     path = Path(source)
-    if not path.exists():
+    if not source or not path.exists():  # Path would take nothing for the folder that we are in
         raise DataError(f"source={source}: no such file or folder; give one, an archive, a URI, demo or demo-classify")
     if path.is_file() and not _archive_suffix(path.name) and path.suffix not in _DESCRIPTIONS:
         raise DataError(f"source={source}: is no folder, dataset.yaml or archive ({', '.join(_ARCHIVES)})")

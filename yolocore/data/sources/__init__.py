@@ -12,10 +12,10 @@ from yolocore.data.sources.base import IGNORED, Sample, Source, assign_splits
 from yolocore.data.sources.coco import CocoSource, coco_files
 from yolocore.data.sources.folders import FolderSource, are_class_folders
 from yolocore.data.sources.voc import VocSource
-from yolocore.data.sources.yolo import NAME_LISTS, YoloSource
+from yolocore.data.sources.yolo import NAME_LISTS, YoloSource, label_path
 from yolocore.errors import DataError
 
-__all__ = ["FORMS", "PLAIN", "Sample", "Source", "assign_splits", "open_source"]
+__all__ = ["FORMS", "PLAIN", "Sample", "Source", "assign_splits", "label_path", "open_source"]
 
 _DESCRIPTIONS = ("dataset", "data")
 _LOOKED_FOR = {
