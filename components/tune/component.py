@@ -62,7 +62,7 @@ def tune(
     device: str = "auto",
     workers: int = 2,
     trials: int = 50,
-    search: str = "lr0,momentum,weight_decay,warmup_epochs,box,cls,dfl,hsv_s,hsv_v,translate,scale",
+    search: str = "",
 ) -> None:
     """Search the settings of training: many short trainings, each with other ones.
 
@@ -115,11 +115,11 @@ def tune(
         crop: classify: smallest share of an image's area that a random crop shows
         erasing: classify: probability of erasing a random rectangle
         amp: mixed precision where the hardware has it
-        resume: go on with the interrupted training; refuse to begin another
+        resume: go on with the interrupted search; refuse to begin another
         device: where to compute: auto, cpu, cuda or cuda:N
         workers: threads that prepare batches, on a GPU in processes of their own; 0: none ahead of the main one
         trials: trainings, those with the given settings and the failed ones included
-        search: settings of training that are searched; the others keep the values given here
+        search: settings of training that are searched, the others keep the values given here; empty: a choice by task
     """
     from yolocore.component import perform
 
