@@ -59,7 +59,7 @@ def written(text: str) -> str:
     """A page's code: its blocks of commands, and what stands between backquotes."""
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     spans = re.findall(r"`([^`]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE))
-    return "\n".join([*map(textwrap.dedent, blocks), *spans])
+    return "\n".join([*map(textwrap.dedent, blocks), *(" ".join(span.split()) for span in spans)])
 
 
 def names(text: str) -> Iterator[Found]:
@@ -243,6 +243,8 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipelines.submit, "_connect", reached)
     monkeypatch.setattr(pipelines.package, "storage_errors", reached)
     monkeypatch.setattr(yolocore.modes, "run", reached)
+    for work in ("serve.server.serve_forever", "modes.deploy.rollback", "model.checkpoint.load_weights"):
+        monkeypatch.setattr(f"yolocore.{work}", reached)
     monkeypatch.setattr(gitops, "COMMANDS", {name: (reached, *keys) for name, (_, *keys) in gitops.COMMANDS.items()})
 
 
@@ -257,7 +259,7 @@ MAINS: dict[str, Callable[[Sequence[str]], int]] = {
 
 def typed(text: str) -> list[str]:
     """The commands of a page that are ours and have words: `make …`, `yolo MODE key=value`, `python -m … key=value`."""
-    code = re.sub(r"(?m)(^|\s)#.*", "", written(text).replace("\\\n", " "))
+    code = re.sub(r"(?m)(^|\s)#.*", "", re.sub(r" *\\\n *", " ", written(text)))
     ours = "|".join(
         [
             r"make(?: [a-z-]+| \w+=(?:\"[^\"]*\"|\S+))+",
@@ -317,6 +319,8 @@ def test_the_commands_of_a_page_are_understood(page: str) -> None:
         ("make submit PIPELINE=evaluation", "evaluation_model= is missing"),
         ('make schedule CRON="0 2 * * *"', "has six fields"),
         ("yolo train data=demo epoch=3", "unknown key 'epoch'"),
+        ("yolo convert model=best.pt", "out= is missing"),
+        ("yolo rollback nam=detector", "unknown key 'nam'"),
         ("python -m yolocore.gitops promote url=https://git.example.com digest=sha256:00", "file= is missing"),
         ("python -m pipelines.package registery=a", "unknown key 'registery'"),
     ],
@@ -324,6 +328,14 @@ def test_the_commands_of_a_page_are_understood(page: str) -> None:
 def test_a_command_that_nobody_understands_is_found(command: str, line: str) -> None:
     assert typed(f"`{command}`") == [command]
     assert line in refusal(command)
+
+
+def test_a_command_may_go_on_in_the_next_line() -> None:
+    text = "so `yolo convert model=a.pt\nout=b.pt` does\n\n```sh\nmake package \\\n  REGISTRY=a\n```\n"
+    assert [command.split() for command in typed(text)] == [
+        ["make", "package", "REGISTRY=a"],
+        ["yolo", "convert", "model=a.pt", "out=b.pt"],
+    ]
 
 
 def test_a_target_that_is_not_there_is_found() -> None:
