@@ -40,7 +40,7 @@ def test_help_of_a_mode_shows_every_key_with_its_meaning(mode, capsys):
         pytest.param("train", "optimizer", ["auto | SGD | Adam | AdamW"], id="choice"),
         pytest.param("train", "imgsz", ["640", "≥ 32, ≤ 4096, multiple of 32"], id="multiple"),
         pytest.param("val", "imgsz", ["≥ 32, ≤ 4096, multiple of 32"], id="bounds of what may be empty"),
-        pytest.param("predict", "classes", ["list of int"], id="list"),
+        pytest.param("predict", "classes", ["list of int", "≥ 0"], id="list"),
         pytest.param("train", "data", ["required"], id="required input"),
     ],
 )

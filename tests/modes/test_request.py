@@ -60,6 +60,7 @@ def test_paths_are_text_and_out_has_a_default():
         pytest.param("train", {"data": "x", "epochs": "many"}, "epochs='many'", id="text for a number"),
         pytest.param("train", {"data": "x", "lr0": "0"}, "lr0='0'", id="out of range"),
         pytest.param("predict", {"model": "m", "source": "s", "classes": "a,b"}, "classes.0='a'", id="text in a list"),
+        pytest.param("train", {"data": "x", "classes": "-1"}, "classes.0='-1'", id="a class before the first"),
         pytest.param("train", {"data": "x", "pipeline": "it's"}, 'pipeline="it\'s": a name has', id="pipeline's name"),
         pytest.param("train", {"data": "x", "params": "none.yaml"}, "none.yaml: cannot be read", id="no such file"),
     ],

@@ -90,11 +90,11 @@ def default_text(field: FieldInfo) -> str:
 
 
 def _nested_constraints(annotation: Any) -> Iterator[Any]:
-    """Constraints inside `Annotated[int, Field(ge=32)] | None`, which pydantic leaves in the annotation."""
+    """Constraints inside `Annotated[int, Field(ge=32)] | None` and lists, which pydantic leaves in the annotation."""
     if get_origin(annotation) is Annotated:
         for extra in get_args(annotation)[1:]:
             yield from extra.metadata if isinstance(extra, FieldInfo) else [extra]
-    elif get_origin(annotation) in (Union, UnionType):
+    elif get_origin(annotation) in (Union, UnionType, tuple):
         for kind in get_args(annotation):
             yield from _nested_constraints(kind)
 

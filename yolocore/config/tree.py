@@ -24,6 +24,7 @@ def _not_zero(batch: int) -> int:
 
 
 ImageSize = Annotated[int, Field(ge=32, le=4096, multiple_of=32)]
+ClassIndex = Annotated[int, Field(ge=0)]
 Batch = Annotated[int, Field(ge=-1), AfterValidator(_not_zero)]
 Optimizer = Literal["auto", "SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSProp"]
 ExportFormat = Literal["onnx", "openvino"]
@@ -74,7 +75,7 @@ class TrainConfig(Section):
     patience: int = option(100, "epochs without a better fitness on val before training stops; 0: never", ge=0)
     seed: int = option(0, "seed of weights, order and augmentation", ge=0)
     fraction: float = option(1.0, "share of the training images that is used", gt=0, le=1)
-    classes: tuple[int, ...] | None = option(None, "learn only objects of these class indices; empty: all")
+    classes: tuple[ClassIndex, ...] | None = option(None, "learn only objects of these class indices; empty: all")
     single_cls: bool = option(False, "learn all objects as one class")
     freeze: int = option(0, "layers from the input on that keep their weights", ge=0)
     optimizer: Optimizer = option("auto", "auto: AdamW for short runs, SGD for long ones")
@@ -148,6 +149,8 @@ class ValConfig(Section):
     conf: float = option(0.001, CONF, ge=0, lt=1)
     iou: float = option(0.7, IOU, gt=0, le=1)
     max_det: int = option(300, MAX_DET, ge=1)
+    classes: tuple[ClassIndex, ...] | None = option(None, "count only objects of these class indices; empty: all")
+    single_cls: bool = option(False, "count all objects as one class, for a model that has learnt them so")
     rect: bool = option(True, "pad images to a rectangle, not to a square, where the model allows it")
     half: bool = option(False, HALF)
     device: str = option("auto", DEVICE, machine=True)
@@ -161,7 +164,7 @@ class PredictConfig(Section):
     iou: float = option(0.7, IOU, gt=0, le=1)
     max_det: int = option(300, MAX_DET, ge=1)
     imgsz: ImageSize | None = option(None, IMGSZ)
-    classes: tuple[int, ...] | None = option(None, "only these class indices; empty: all")
+    classes: tuple[ClassIndex, ...] | None = option(None, "only these class indices; empty: all")
     agnostic_nms: bool = option(False, "suppress across classes")
     vid_stride: int = option(1, "use every n-th frame of a video", ge=1)
     save: bool = option(True, "write pictures with the boxes drawn")
@@ -245,7 +248,7 @@ class TrackConfig(Section):
     iou: float = option(0.7, IOU, gt=0, le=1)
     max_det: int = option(300, MAX_DET, ge=1)
     imgsz: ImageSize | None = option(None, IMGSZ)
-    classes: tuple[int, ...] | None = option(None, "only these class indices; empty: all")
+    classes: tuple[ClassIndex, ...] | None = option(None, "only these class indices; empty: all")
     vid_stride: int = option(1, "use every n-th frame", ge=1)
     track_high_thresh: float = option(0.25, "score from which a detection is matched first", ge=0, le=1)
     track_low_thresh: float = option(0.1, "score from which a detection may still continue a track", ge=0, le=1)

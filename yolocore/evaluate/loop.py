@@ -91,13 +91,16 @@ def batches_of(split: Split, size: int) -> list[list[int]]:
     return [order[start : start + size] for start in range(0, len(order), size)]
 
 
-def check_classes(detector: Detector, dataset: Dataset, listener: Listener = SILENT) -> None:
-    """Compare the classes of a model and a dataset. Other names are noted; another number raises DataError."""
+def check_classes(detector: Detector, dataset: Dataset, listener: Listener = SILENT, remedy: str = "") -> None:
+    """Compare the classes of a model and a dataset. Other names are noted; another number raises DataError.
+
+    remedy: what the caller offers beside another dataset.
+    """
     known, given = detector.meta.names, dataset.names
     if len(known) != len(given):
         raise DataError(
             f"data={dataset.path}: has {len(given)} classes, the model {len(known)}; "
-            "give the dataset that it was trained for"
+            f"{remedy and remedy + ', or '}give the dataset that it was trained for"
         )
     renamed = [f"{ours!r} is {theirs!r}" for ours, theirs in zip(known, given, strict=True) if ours != theirs]
     if renamed:

@@ -9,11 +9,11 @@ from yolocore.config import TrainConfig, ValConfig
 from yolocore.data import Dataset, open_dataset
 from yolocore.data.dataset import Split
 from yolocore.data.pictures import draw_statistics
-from yolocore.data.subset import subset
-from yolocore.errors import DataError, UsageError
+from yolocore.errors import DataError
 from yolocore.memory import reused_memory
 from yolocore.meta import Task
 from yolocore.model.device import select_device
+from yolocore.modes.chosen import chosen
 from yolocore.modes.inputs import TrainInputs, model_digest
 from yolocore.modes.step import Step
 from yolocore.modes.val import examine
@@ -109,15 +109,7 @@ def _lead(
 
 def _images(dataset: Dataset, name: str, task: Task, config: TrainConfig) -> Split:
     """The images and objects of a split that the settings leave. Raises DataError where there are none."""
-    if config.classes and max(config.classes) >= len(dataset.names):
-        raise UsageError(f"classes={max(config.classes)}: the dataset has {len(dataset.names)} classes, from 0 on")
-    split = dataset.split(name)
-    if not len(split):
+    images = chosen(dataset, name, task, config, config.fraction if name == "train" else 1.0)
+    if not len(images):
         raise DataError(f"data={dataset.path}: its split {name} has no images; training needs some")
-    fraction = config.fraction if name == "train" else 1.0
-    # A picture of background teaches a detector something; a classifier has no name for it.
-    chosen = subset(split, fraction, config.classes, config.single_cls, config.seed, background=task != "classify")
-    if not len(chosen):
-        wanted = ",".join(map(str, config.classes or ()))
-        raise DataError(f"data={dataset.path}: its split {name} has no images of classes={wanted}; give others")
-    return chosen
+    return images
