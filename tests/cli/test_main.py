@@ -59,10 +59,19 @@ def test_help_shows_type_default_and_range(mode, key, words, capsys):
         pytest.param(["train", "dta=x"], 2, "yolo train: error: unknown key 'dta'; did you mean 'data'?", id="key"),
         pytest.param(["train", "data=x", "epochs=0"], 2, "epochs='0'", id="value"),
         pytest.param(["ingest", "source=nowhere"], 3, "nowhere", id="missing folder"),
+        pytest.param(["train", "data=x", "seed=1e3"], 2, "an integer; give int ≥ 0", id="a number of another kind"),
+        pytest.param(["train", "data=x", "imgsz=100"], 2, "; give int ≥ 32, ≤ 4096, multiple of 32", id="a size"),
+        pytest.param(["train", "data=x", "lr0=inf"], 2, "lr0='inf': ", id="no number"),
+        pytest.param(["train", "data=x", "project=y"], 2, "'project'; the folder of the result is out=", id="out="),
+        pytest.param(["train", "data=x", "cache=ram"], 2, "'cache'; images are read where", id="no need of it"),
+        pytest.param(["train", "data=x", "zebra=1"], 2, "'zebra'; there are data, model", id="nothing like it"),
+        pytest.param(["ingest", "source=demo", "out=file/x"], 6, "cannot be a folder", id="a folder in a file"),
+        pytest.param(["ingest", "source=demo", "out=/proc/x/y"], 6, "/proc/x: cannot be", id="no place for one"),
         pytest.param(["report", "nowhere"], 3, "nowhere: holds no results", id="report of nothing"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_exit_code(words, code, line, tmp_path, database, capsys):
+    (tmp_path / "file").touch()
     assert main(words) == code
     captured = capsys.readouterr()
     assert line in captured.err
@@ -116,8 +125,10 @@ def test_a_checkpoint_is_converted_into_the_public_layout(tmp_path):
 
     model, meta = build("n", 1, "pose", (3, 2)), ModelMeta(task="pose", names=("shape",), keypoints=(3, 2))
     save_weights(tmp_path / "ours.pt", model, meta)
-    assert main(["convert", f"model={tmp_path / 'ours.pt'}", f"out={tmp_path / 'public.pt'}"]) == 0
-    converted, said = load_weights(tmp_path / "public.pt")
+    public = tmp_path / "new" / "public.pt"
+    assert main(["convert", f"model={tmp_path / 'ours.pt'}", f"out={public}"]) == 0
+    assert main(["convert", f"model={tmp_path / 'ours.pt'}", f"out={public / 'x.pt'}"]) == 6
+    converted, said = load_weights(public)
     assert said == meta
     assert all(torch.equal(value, converted.state_dict()[key]) for key, value in model.state_dict().items())
 

@@ -41,9 +41,9 @@ def _dispatch(words: list[str]) -> None:
             COMMANDS[name](rest)
         return
     if name not in MODES:
-        from yolocore.modes.request import nearest
+        from yolocore.config.describe import unknown
 
-        raise UsageError(f"unknown mode {name!r}; did you mean {nearest(name, (*MODES, *COMMANDS))!r}?")
+        raise UsageError(unknown("mode", name, (*MODES, *COMMANDS)))
     if wants_help:
         from yolocore.cli import help as help_texts
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 
 from yolocore.config import MODES, Section, section_class
+from yolocore.config.describe import range_text, type_text
 from yolocore.errors import EXIT_BUG, error_classes
 from yolocore.modes.request import INPUTS, REQUEST_KEYS
 
@@ -53,33 +52,6 @@ def mode(name: str) -> None:
     console.print(rest)
 
 
-def type_text(annotation: Any) -> str:
-    """A field's type in the words of its user: 'int', 'auto | SGD', 'list of int'."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return type_text(arguments[0])
-    if origin is Literal:
-        return " | ".join(str(choice) for choice in arguments)
-    if origin in (Union, UnionType):
-        return type_text(next(kind for kind in arguments if kind is not NoneType))
-    if origin is tuple:
-        return f"list of {type_text(arguments[0])}"
-    return str(annotation.__name__)
-
-
-def range_text(field: FieldInfo) -> str:
-    """'> 0, ≤ 1' from the field's constraints, wherever pydantic keeps them."""
-    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "multiple_of": "multiple of"}
-    constraints = [*field.metadata, *_nested_constraints(field.annotation)]
-    parts = [
-        f"{sign} {getattr(constraint, name):g}"
-        for constraint in constraints
-        for name, sign in signs.items()
-        if getattr(constraint, name, None) is not None
-    ]
-    return ", ".join(parts)
-
-
 def default_text(field: FieldInfo) -> str:
     """The default as it would be written on the command line."""
     if field.is_required():
@@ -87,16 +59,6 @@ def default_text(field: FieldInfo) -> str:
     if isinstance(field.default, tuple):
         return ",".join(str(value) for value in field.default)
     return "" if field.default is None else str(field.default)
-
-
-def _nested_constraints(annotation: Any) -> Iterator[Any]:
-    """Constraints inside `Annotated[int, Field(ge=32)] | None` and lists, which pydantic leaves in the annotation."""
-    if get_origin(annotation) is Annotated:
-        for extra in get_args(annotation)[1:]:
-            yield from extra.metadata if isinstance(extra, FieldInfo) else [extra]
-    elif get_origin(annotation) in (Union, UnionType, tuple):
-        for kind in get_args(annotation):
-            yield from _nested_constraints(kind)
 
 
 def _keys(section: type[Section]) -> Table:

@@ -31,7 +31,9 @@ def canonical_json(value: Any) -> bytes:
 class Section(BaseModel):
     """One mode's settings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
     @classmethod
     def is_machine_field(cls, name: str) -> bool:

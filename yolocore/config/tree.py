@@ -6,13 +6,16 @@ model was trained at, which every checkpoint and exported model carries with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from yolocore.config.base import Section, option
+from yolocore.config.describe import unknown, wanted
 from yolocore.errors import UsageError
 from yolocore.meta import Task
 
@@ -302,18 +305,32 @@ def load_tree(path: str | Path) -> Tree:
 
 
 def explain(error: ValidationError, section: type[Section]) -> str:
-    """The worst problem of a validation error as one line: key, value, reason, and the nearest valid key."""
-    import difflib
-
+    """The worst problem of a validation error as one line: key, value, reason, and the nearest valid key or what the
+    value has to be."""
     # An unknown key before a missing one: it is the same key, misspelt.
     problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in problem["loc"])
+    *above, last = (str(part) for part in problem["loc"])
+    key = ".".join((*above, last))
     if problem["type"] == "extra_forbidden":
         parent: Any = section
-        for part in problem["loc"][:-1]:
+        for part in above:
             parent = parent.model_fields[part].annotation
-        near = difflib.get_close_matches(str(problem["loc"][-1]), parent.model_fields, n=1, cutoff=0.0)
-        return f"unknown key {key!r}; did you mean {near[0]!r}?"
+        return unknown("key", last, parent.model_fields, "".join(f"{part}." for part in above))
     if problem["type"] == "missing":
         return f"{key}= is missing: {section.model_fields[key].description}"
-    return f"{key}={problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    reason = f"{key}={problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    field = _setting(section, (*above, last))
+    if field is None or field.annotation is str or problem["type"] in ("literal_error", "value_error"):
+        return reason  # which says what is valid
+    return f"{reason}; give {wanted(field)}"
+
+
+def _setting(section: type[Section], parts: Sequence[str]) -> FieldInfo | None:
+    """The setting that a place in the tree belongs to; None for a whole section."""
+    place: Any = section
+    for part in parts:
+        field: FieldInfo = place.model_fields[part]
+        if not hasattr(field.annotation, "model_fields"):
+            return field
+        place = field.annotation
+    return None

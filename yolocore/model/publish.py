@@ -20,7 +20,7 @@ from yolocore.model.decode import REG_MAX
 from yolocore.model.pickling import write_archive
 from yolocore.model.public import TASKS
 from yolocore.model.yolo11 import YOLO11
-from yolocore.store import write_atomic
+from yolocore.store import make_parent, write_atomic
 
 PACKAGE = "ultralytics.nn"
 
@@ -41,6 +41,7 @@ def save_public(path: Path, model: YOLO11, meta: ModelMeta) -> None:
         "optimizer": None,
         "train_args": {**settings, "mode": "train", "model": _name(meta)},
     }
+    make_parent(path)
     write_atomic(path, write_archive(content))
 
 

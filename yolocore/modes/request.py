@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from yolocore.config import MODES, Section, explain, load_tree, section_class
+from yolocore.config.describe import unknown
 from yolocore.errors import UsageError
 from yolocore.modes.inputs import (
     BenchmarkInputs,
@@ -91,12 +92,12 @@ def read_request(mode: str, keys: Mapping[str, Any]) -> Request:
     An orchestrator names its run in YOLO_PIPELINE, so that the name is no input that would spoil its cache.
     """
     if mode not in MODES:
-        raise UsageError(f"unknown mode {mode!r}; did you mean {nearest(mode, MODES)!r}?")
+        raise UsageError(unknown("mode", mode, MODES))
     config_class, inputs_class = section_class(mode), INPUTS[mode]
     known = {**inputs_class.model_fields, **config_class.model_fields, **REQUEST_KEYS}
     for key in keys:
         if key not in known:
-            raise UsageError(f"unknown key {key!r}; did you mean {nearest(key, known)!r}?")
+            raise UsageError(unknown("key", key, known))
 
     settings: dict[str, Any] = {}
     pipeline = str(keys.get("pipeline") or os.environ.get("YOLO_PIPELINE") or "")

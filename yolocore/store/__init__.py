@@ -2,7 +2,7 @@
 
 from yolocore.store.digest import bytes_digest, file_digest, files_below, json_digest, short, tree_digest
 from yolocore.store.objects import ObjectStore, configured
-from yolocore.store.publish import exclusive, recover, replace_folder, storage_errors, write_atomic
+from yolocore.store.publish import exclusive, make_parent, recover, replace_folder, storage_errors, write_atomic
 
 __all__ = [
     "ObjectStore",
@@ -12,6 +12,7 @@ __all__ = [
     "file_digest",
     "files_below",
     "json_digest",
+    "make_parent",
     "recover",
     "replace_folder",
     "short",

@@ -40,6 +40,20 @@ def storage_errors(place: Path, setting: str = "out=") -> Iterator[None]:
         raise StorageError(f"{where}: {error.strerror}; {remedy} or choose another {setting}") from None
 
 
+def make_parent(path: Path, setting: str = "out=") -> None:
+    """Make the folder that `path` will lie in. Raises StorageError where there can be none.
+
+    setting: what chose the place.
+    """
+    with storage_errors(path, setting):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:  # a file is in its way, or /proc
+            raise StorageError(
+                f"{path.parent}: cannot be a folder ({error.strerror}); choose another {setting}"
+            ) from None
+
+
 def write_atomic(path: Path, content: bytes | str, setting: str = "out=") -> None:
     """Write a file so that it is there whole or not at all, even if the machine stops.
 
@@ -89,8 +103,8 @@ def exclusive(path: Path, *, wait: bool = False) -> Iterator[None]:
 
     wait: stand in line where somebody else holds it, in place of raising UsageError.
     """
+    make_parent(path)
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(f".{path.name}.lock").open("w")
     with lock:
         try:
