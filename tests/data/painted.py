@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -15,45 +17,52 @@ COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))
 DOTS = ((255, 0, 255), (0, 255, 255), (255, 255, 255))
 DOT = 7.0  # radius in pixels
 
+UNIT = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
 # As shares of the object's frame: concave, so that it differs from its box and from its own mirror image.
 SHAPE = np.array([(0, 0), (1, 0), (1, 0.4), (0.45, 0.4), (0.45, 1), (0, 1)])
 SPOTS = np.array([(0.2, 0.25), (0.8, 0.2), (0.25, 0.75)])
 
 
 def painted(
-    task: str, size: tuple[int, int], box: tuple[float, ...], number: int = 0, reduced: int = 1, angle: float = 0.0
+    task: str,
+    size: tuple[int, int],
+    boxes: Sequence[tuple[float, ...]],
+    number: int = 0,
+    reduced: int = 1,
+    angle: float = 0.0,
 ) -> Sample:
-    """A black image of `size` with one object in `box`, of class `number`; the image is a `reduced` times smaller copy.
+    """A black image of `size` with an object in each box, all of class `number`; the image is a `reduced` times
+    smaller copy.
 
-    detect: a filled box; segment: a filled L; pose: a dot at each keypoint; obb: a filled box turned by `angle` round
-    its middle, by less than would bring it out of `box`'s circle.
+    detect: a filled box; segment: a filled L; pose: a filled box with a dot at each keypoint; obb: a filled box turned
+    by `angle` round its middle, by less than would bring it out of its box's circle.
     """
-    x1, y1, x2, y2 = box
-    frame = np.array([x2 - x1, y2 - y1])
-    labels: dict[str, object] = {"classes": np.array([number]), "boxes": np.array([box], np.float32)}
-    corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
-    shape = corners
+    frames = np.array(boxes, float).reshape(-1, 2, 2)
+    start, sides = frames[:, :1], frames[:, 1:] - frames[:, :1]
+    shapes = start + sides * UNIT
+    labels: dict[str, object] = {"classes": np.full(len(boxes), number), "boxes": np.float32(boxes)}
     if task == "segment":
-        shape = SHAPE * frame + (x1, y1)
-        labels["polygons"] = ((shape.astype(np.float32),),)
+        shapes = start + sides * SHAPE
+        labels["polygons"] = tuple((shape.astype(np.float32),) for shape in shapes)
     elif task == "pose":
-        spots = SPOTS * frame + (x1, y1)
-        labels["keypoints"] = np.concatenate((spots, np.full((3, 1), 2)), 1)[None].astype(np.float32)
+        spots = start + sides * SPOTS
+        labels["keypoints"] = np.concatenate((spots, np.full((*spots.shape[:2], 1), 2)), 2).astype(np.float32)
     elif task == "obb":
         turn = np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
-        shape = (corners - corners.mean(0)) @ turn + corners.mean(0)
-        labels["corners"] = shape[None].astype(np.float32)
+        middle = shapes.mean(1, keepdims=True)
+        shapes = (shapes - middle) @ turn + middle
+        labels["corners"] = shapes.astype(np.float32)
     image = np.zeros((size[0] // reduced, size[1] // reduced, 3), np.uint8)
+    # At 16 times the resolution and down again, so that an edge lies where the label says.
+    large = np.zeros((image.shape[0] * 16, image.shape[1] * 16), np.uint8)
+    cv2.fillPoly(large, list(np.rint(shapes * 16 / reduced - 0.5).astype(np.int32)), 255)
+    share = cv2.resize(large, image.shape[1::-1], interpolation=cv2.INTER_AREA)
+    image[:] = np.rint(share[..., None] / 255 * COLOURS[number])
     if task == "pose":
         rows, columns = np.mgrid[: image.shape[0], : image.shape[1]] + 0.5
-        for (x, y), colour in zip(spots / reduced, DOTS, strict=True):
-            image[(columns - x) ** 2 + (rows - y) ** 2 <= (DOT / reduced) ** 2] = colour
-    else:
-        # At 16 times the resolution and down again, so that an edge lies where the label says.
-        large = np.zeros((image.shape[0] * 16, image.shape[1] * 16), np.uint8)
-        cv2.fillPoly(large, [np.rint(shape * 16 / reduced - 0.5).astype(np.int32)], 255)
-        share = cv2.resize(large, image.shape[1::-1], interpolation=cv2.INTER_AREA)
-        image[:] = np.rint(share[..., None] / 255 * COLOURS[number])
+        for places, colour in zip(spots.transpose(1, 0, 2) / reduced, DOTS, strict=True):
+            for x, y in places:
+                image[(columns - x) ** 2 + (rows - y) ** 2 <= (DOT / reduced) ** 2] = colour
     return Sample(image, size, Objects.of(Labels(**labels), task, len(SPOTS)))  # type: ignore[arg-type]
 
 

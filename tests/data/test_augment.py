@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.data.painted import COLOURS, DOTS, SPOTS, extent, painted, showing
 from tests.data.plain import PLAIN
+from yolocore.boxes import iou_matrix
 from yolocore.config import TrainConfig
 from yolocore.data.augment import Sample, augment, without_composition, without_mirrors
 from yolocore.data.labels import Labels
@@ -57,7 +59,7 @@ def made(task: str, view: dict, seed: int, mosaic: bool, reduced: int, shape: tu
     rng = np.random.default_rng(seed)
     corners = [tuple(2 * side for side in (x, y, x + w, y + h)) for x, y, w, h in boxes]
     samples = [
-        painted(task, sizes[i], corners[i], i, reduced, rng.uniform(-0.3, 0.3)) for i in range(4 if mosaic else 1)
+        painted(task, sizes[i], [corners[i]], i, reduced, rng.uniform(-0.3, 0.3)) for i in range(4 if mosaic else 1)
     ]
     out = np.empty((*shape, 3), np.uint8)
     config = TrainConfig(**{**STILL, **view})
@@ -115,7 +117,6 @@ def test_outlines_and_boxes_fit(**case) -> None:
 @settings(deadline=None, max_examples=60)
 @cases
 def test_keypoints_fit_and_change_sides_in_a_mirror(**case) -> None:
-    case["mosaic"] = False  # the dots have no colour of their own in each picture
     out, objects = made("pose", **case)
     view = case["view"]
     certain = view.get("fliplr", 0) in (0, 1) and view.get("flipud", 0) in (0, 1)
@@ -152,6 +153,113 @@ def test_rotated_boxes_fit(**case) -> None:
         assert inside
 
 
+crowds = given(
+    view=views,
+    seed=st.integers(0, 2**32),
+    layers=st.sampled_from([(1,), (4,), (1, 4), (4, 4)]),
+    reduced=st.sampled_from([1, 2]),
+    shape=st.sampled_from([(SIDE, SIDE), (96, SIDE), (SIDE, 64)]),
+    pasting=st.booleans(),
+    crowd=st.lists(
+        st.lists(st.tuples(st.integers(0, 3), st.floats(0.5, 0.65)), min_size=1, max_size=4, unique_by=lambda o: o[0]),
+        min_size=8,
+        max_size=8,
+    ),
+)
+CROWDED = [(200, 240), (240, 208), (168, 256), (400, 320)]
+TILES, BEHIND = (0, 1, 1, 0), 2  # classes of the pictures of a blend: each colour is then known by a difference
+
+
+@pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb"])
+@settings(deadline=None, max_examples=60)
+@crowds
+def test_what_is_clearly_visible_has_its_label(task: str, **case) -> None:
+    """Found in the pixels alone, of one to eight images with up to four objects each."""
+    case["layers"] = case["layers"][:1] if task == "pose" else case["layers"]  # dots are in the way of differences
+    out, objects, pieces = seen_in_a_crowd(task, **case)
+    taken: set[int] = set()
+    for category, piece in pieces:
+        rows = np.flatnonzero(objects.classes == category)
+        assert len(rows), "an object without a label"
+        if task == "segment":
+            polygons = objects.outlines.take(objects.classes == category).polygons(len(rows))
+            assert rasterize(polygons, case["shape"]).dense().any(0)[piece].mean() > 0.6
+            continue
+        overlaps = iou_matrix(extent(piece)[None].astype(float), objects.boxes[rows])[0]
+        best = int(rows[overlaps.argmax()])
+        assert overlaps.max() > 0.3 and best not in taken
+        taken.add(best)
+        if task == "pose":
+            dots_have_keypoints(out, piece, objects.keypoints[best], case["view"])
+    if task == "segment" and len(case["layers"]) == 1:
+        masks = np.zeros([side // MASK_STRIDE for side in case["shape"]], np.int16)
+        objects.paint(masks)
+        for category, piece in pieces:
+            inside = np.all([piece[y::4, x::4] for y in range(4) for x in range(4)], 0)
+            shown = masks[inside]
+            others = objects.classes[shown - 1] != category
+            assert (shown > 0).all() and others.sum() <= 0.1 * len(shown) + 2
+
+
+def seen_in_a_crowd(
+    task: str, view: dict, seed: int, layers: tuple, reduced: int, shape: tuple, pasting: bool, crowd: list
+):
+    """A picture, its labels, and (class, mask) of each piece in it of which it is clear that it shows an object: it
+    is whole, or much of the largest that an object can be."""
+    rng = np.random.default_rng(seed)
+    blend = len(layers) > 1
+    samples, largest = [], [0.0] * 4
+    for number, count in enumerate(layers):
+        samples.append([])
+        for tile in range(count):
+            height, width = size = CROWDED[tile]
+            boxes = []
+            for cell, share in crowd[4 * number + tile]:  # a quarter of the image, and the share of its sides
+                middle, half = np.array([cell % 2, cell // 2]) / 2 + 0.25, share / 4
+                boxes.append(tuple((np.stack((middle - half, middle + half)) * (width, height)).ravel()))
+            category = (TILES[tile] if number == 0 else BEHIND) if blend else tile
+            samples[-1].append(painted(task, size, boxes, category, reduced, rng.uniform(-0.3, 0.3)))
+            gain = min(shape[0] / height, shape[1] / width) * (1 + view.get("scale", 0))
+            area = max((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in boxes) * gain**2
+            largest[category] = max(largest[category], area * (2.5 if "perspective" in view else 1.1))
+    out = np.empty((*shape, 3), np.uint8)
+    config = TrainConfig(**{**STILL, **view, "copy_paste": float(pasting)})
+    objects = augment(samples, out, config, rng, FLIP)
+    blue, green, red = out[..., ::-1].astype(int).transpose(2, 0, 1)
+    differences = blue - green, green - blue, red - np.minimum(blue, green)
+    pieces = []
+    for category in range(3 if blend else 4):
+        shown = differences[category] > 60 if blend else showing(out, COLOURS[category])
+        for piece in connected(shown):
+            x1, y1, x2, y2 = extent(piece)
+            whole = x1 > 0 and y1 > 0 and x2 < shape[1] and y2 < shape[0]
+            if min(x2 - x1, y2 - y1) >= 8 and (whole or piece.sum() > 0.4 * largest[category]):
+                pieces.append((category, piece))
+    return out, objects, pieces
+
+
+def connected(mask: np.ndarray) -> list[np.ndarray]:
+    """The masks of its pieces."""
+    count, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    return [pieces == number for number in range(1, count)]
+
+
+def dots_have_keypoints(out: np.ndarray, piece: np.ndarray, keypoints: np.ndarray, view: dict) -> None:
+    """Each dot that lies whole in an object's piece is one of its keypoints."""
+    mirrored = {(view.get("fliplr", 0) == 1) != (view.get("flipud", 0) == 1)}
+    if not {view.get("fliplr", 0), view.get("flipud", 0)} <= {0, 1}:
+        mirrored = {True, False}
+    for number, colour in enumerate(DOTS):
+        for dot in connected(showing(out, colour)):
+            x1, y1, x2, y2 = extent(dot)
+            around = cv2.dilate(dot.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool) & ~dot
+            inside = x1 > 0 and y1 > 0 and x2 < out.shape[1] and y2 < out.shape[0]
+            if inside and min(x2 - x1, y2 - y1) >= 4 and piece[around].mean() > 0.8:
+                middle = np.argwhere(dot).mean(0)[::-1] + 0.5
+                own = keypoints[[FLIP[number] if turned else number for turned in mirrored]]
+                assert (own[:, 2] == 2).any() and np.abs(own[:, :2] - middle).max(1).min() < 2
+
+
 def test_without_augmentation_the_picture_is_the_letterbox() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (90, 150, 3), dtype=np.uint8)
@@ -174,7 +282,7 @@ def test_what_is_turned_off() -> None:
 def test_without_mirrors_no_picture_shows_a_mirror_image() -> None:
     """The three keypoints of an object go round in the same direction, whatever else is done to it."""
     wild = TrainConfig(fliplr=1.0, flipud=0.5, shear=85.0, degrees=180.0, perspective=0.001, scale=0.5)
-    sample = painted("pose", (SIDE, SIDE), (40, 40, 90, 90))
+    sample = painted("pose", (SIDE, SIDE), [(40, 40, 90, 90)])
 
     def direction(keypoints: np.ndarray) -> float:
         (a, b, c), visible = keypoints[:, :2], keypoints[:, 2].all()
@@ -201,10 +309,17 @@ def test_the_tiles_of_a_mosaic_meet_without_a_gap() -> None:
         assert (covered == 255).all()
 
 
+def test_a_blend_has_the_keypoints_of_both() -> None:
+    layers = [[painted("pose", (SIDE, SIDE), [box])] for box in ((20, 20, 80, 80), (60, 50, 120, 110))]
+    out = np.empty((SIDE, SIDE, 3), np.uint8)
+    objects = augment(layers, out, TrainConfig(**STILL), np.random.default_rng(0), FLIP)
+    assert np.allclose(objects.keypoints, np.concatenate([layer[0].objects.keypoints for layer in layers]))
+
+
 def test_a_blend_shows_both_pictures_and_has_the_objects_of_both() -> None:
     layers = [
-        [painted("segment", (SIDE, SIDE), (20, 20, 80, 80), 0)],
-        [painted("segment", (SIDE, SIDE), (60, 50, 120, 110), 1)],
+        [painted("segment", (SIDE, SIDE), [(20, 20, 80, 80)], 0)],
+        [painted("segment", (SIDE, SIDE), [(60, 50, 120, 110)], 1)],
     ]
     out = np.empty((SIDE, SIDE, 3), np.uint8)
     objects = augment(layers, out, TrainConfig(**STILL), np.random.default_rng(0))
@@ -240,7 +355,7 @@ def test_images_without_objects(task: str) -> None:
     samples = [Sample(np.zeros((64, 64, 3), np.uint8), (64, 64), empty) for _ in range(4)]
     out = np.empty((SIDE, SIDE, 3), np.uint8)
     assert len(augment([samples], out, TrainConfig(copy_paste=1), np.random.default_rng(0), FLIP)) == 0
-    layers = [samples, [painted(task, (64, 64), (10, 10, 50, 50))]]
+    layers = [samples, [painted(task, (64, 64), [(10, 10, 50, 50)])]]
     objects = augment(layers, out, TrainConfig(**STILL), np.random.default_rng(0), FLIP)
     assert len(objects) == len(objects.boxes) == 1
 
@@ -262,7 +377,7 @@ def test_the_smaller_object_lies_on_top() -> None:
 
 @pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb"])
 def test_equal_randomness_gives_equal_pictures(task: str) -> None:
-    samples = [painted(task, (100, 120), (10, 10, 60, 60), i) for i in range(4)]
+    samples = [painted(task, (100, 120), [(10, 10, 60, 60)], i) for i in range(4)]
     first, second = np.empty((2, SIDE, SIDE, 3), np.uint8)
     config = TrainConfig(copy_paste=0.5, degrees=10)
     boxes = [augment([samples, samples], out, config, np.random.default_rng(7), FLIP).boxes for out in (first, second)]

@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 128, 96
 
 def scene(*boxes: tuple[float, ...]) -> tuple[np.ndarray, Objects]:
     """A picture of one object in each box, of colours of their own."""
-    samples = [painted("segment", (HEIGHT, WIDTH), box, number) for number, box in enumerate(boxes)]
+    samples = [painted("segment", (HEIGHT, WIDTH), [box], number) for number, box in enumerate(boxes)]
     image = np.max([sample.image for sample in samples], axis=0)
     return image, Objects.joined([sample.objects for sample in samples])
 
@@ -60,7 +60,7 @@ def test_a_pasted_object_is_in_front_of_a_smaller_one() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_the_setting_is_a_probability_and_masks_follow_the_pixels(share: float) -> None:
-    sample = painted("segment", (128, 128), (8, 8, 56, 60))
+    sample = painted("segment", (128, 128), [(8, 8, 56, 60)])
     still = {"scale": 0, "translate": 0, "hsv_h": 0, "hsv_s": 0, "hsv_v": 0}
     for seed in range(5):
         out = np.empty((128, 128, 3), np.uint8)
