@@ -129,7 +129,9 @@ def test_resume_goes_on(tmp_path):
         pytest.param(
             {"config": PredictConfig(conf=0.5)}, r"was begun with conf=0\.5, not 0\.25;", id="another setting"
         ),
-        pytest.param({"inputs": {**INPUTS, "source": "x"}}, "was begun with another source;", id="another input"),
+        pytest.param(
+            {"inputs": {**INPUTS, "source": "x"}}, r"was begun with another source \(x, not s\);", id="another input"
+        ),
     ],
 )
 def test_resume_refuses_to_begin_and_says_why(tmp_path, begun, message):
@@ -141,6 +143,17 @@ def test_resume_refuses_to_begin_and_says_why(tmp_path, begun, message):
     ):
         pass
     assert "\n" not in str(refusal.value)
+
+
+def test_what_was_interrupted_outlives_another_step_in_its_place(tmp_path):
+    interrupted(tmp_path / "out")
+    notes = Notes()
+    with Step(PredictRecord, PredictConfig(conf=0.5), INPUTS, tmp_path / "out", resumable=True, listener=notes) as step:
+        step.publish(metrics={}, artifacts={}, frames=1, objects={})
+    (line,) = notes.lines
+    assert "partial was begun with conf=0.25, not 0.5, and stays; give the same again to go on with it" in line
+    with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True, resume=True) as step:
+        assert (step.work / "state").read_text() == "half way"
 
 
 GROWING = {"resumable": True, "grows": "max_det"}

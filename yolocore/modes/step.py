@@ -132,6 +132,9 @@ class Step(Generic[R]):
             self._take_up()
         if self._resume and not (self.work / IDENTITY).exists():
             raise UsageError(f"resume=true: {self._why_not()}")
+        if self._resumable and not (self.work / IDENTITY).exists() and (begun := self._begun()):
+            otherwise = self._otherwise(begun)
+            self._listener.note(f"{begun} was begun with {otherwise}, and stays; give the same again to go on with it")
         if not self._resumable:
             shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True, exist_ok=True)
@@ -217,10 +220,19 @@ class Step(Generic[R]):
 
     def _why_not(self) -> str:
         """Why there is nothing to go on with: what the step that was begun has otherwise than this one."""
-        begun = [folder / IDENTITY for folder in self._partial() if (folder / IDENTITY).exists()]
-        if not begun:
+        if not (begun := self._begun()):
             return f"nothing that was interrupted lies beside out={self._out}; give its out=, or resume=false to begin"
-        other = json.loads(max(begun, key=lambda path: path.stat().st_mtime).read_bytes())
+        remedy = "give the same again, or resume=false to begin anew"
+        return f"out={self._out} was begun with {self._otherwise(begun)}; {remedy}"
+
+    def _begun(self) -> Path | None:
+        """Work folder of the latest step that was interrupted and is to end in the same place."""
+        begun = [folder for folder in self._partial() if (folder / IDENTITY).exists()]
+        return max(begun, key=lambda folder: (folder / IDENTITY).stat().st_mtime, default=None)
+
+    def _otherwise(self, begun: Path) -> str:
+        """What another step has otherwise than this one."""
+        other = json.loads((begun / IDENTITY).read_bytes())
         theirs = {**other["config"], "version": other["program"]}
         ours = {**self._config.identity(), "version": yolocore.__version__}
         changed = [
@@ -228,10 +240,12 @@ class Step(Generic[R]):
             for name in sorted(theirs.keys() | ours.keys())
             if theirs.get(name) != ours.get(name)
         ]
-        changed += [f"another {name}" for name, digest in self._inputs.items() if other["inputs"].get(name) != digest]
-        return (
-            f"out={self._out} was begun with {'; '.join(changed)}; give the same again, or resume=false to begin anew"
-        )
+        changed += [
+            f"another {name} ({short(other['inputs'].get(name, ''))}, not {short(digest)})"
+            for name, digest in self._inputs.items()
+            if other["inputs"].get(name) != digest
+        ]
+        return "; ".join(changed)
 
     def _partial(self) -> Iterator[Path]:
         """Work folders of all steps that were to end in the same place."""
@@ -271,8 +285,10 @@ class Step(Generic[R]):
         self._published = True
         if self._resumable:
             self._remember()
-        for stale in (*self._partial(), self._refused):
-            shutil.rmtree(stale, ignore_errors=True)
+        else:  # what is long is never thrown away, even where something else has taken its place
+            for stale in self._partial():
+                shutil.rmtree(stale, ignore_errors=True)
+        shutil.rmtree(self._refused, ignore_errors=True)
         return record
 
     def refuse(self) -> Path:
