@@ -44,5 +44,6 @@ def test_statistics_of_objects_and_of_images(yolo_folder, class_folders, tmp_pat
     objects = open_dataset(yolo_folder({"train/a": ROW, "val/b": ""}, "objects"))
     images = open_dataset(class_folders("train/cat/a.jpg", "val/dog/b.jpg", name="images"))
     for dataset in (objects, images):
-        draw_statistics(dataset, tmp_path / "statistics.png")
+        splits = [dataset.split(name) for name in dataset.splits]
+        draw_statistics(splits, dataset.names, tmp_path / "statistics.png", dataset.legend.whole)
         assert cv2.imread(str(tmp_path / "statistics.png")).shape == (400, 1300, 3)

@@ -40,6 +40,9 @@ class Pictures:
         content = encoded(picture(self.sizes[index].tolist(), self.box(index), green=index % 2 == 1))
         return content[:60] if index == self._broken else content
 
+    def where(self, index):
+        return self.names[index]
+
     def labels(self, index):
         return Labels(np.array([index % self._classes]), np.array([self.box(index)], np.float32))
 

@@ -134,7 +134,7 @@ def _answers(model: str, job: Job, questions: IO[str]) -> Iterator[dict[str, Any
     split = open_dataset(job.data).split(job.split)
 
     def picture(index: int) -> Any:
-        return decode_image(split.image(index % len(split)), split.names[index % len(split)])
+        return decode_image(split.image(index % len(split)), split.where(index % len(split)))
 
     picture(0)  # the decoder's own memory is no format's
     before = _memory("VmRSS")

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from yolocore.data.dataset import Dataset, Split
+from yolocore.data.dataset import Split
 from yolocore.data.images import decode_image
 from yolocore.data.labels import Labels
 from yolocore.draw import draw_labels
@@ -24,27 +24,25 @@ _TILE = 320
 _MOST_CLASSES = 40  # bars that stay readable
 
 
-def draw_statistics(dataset: Dataset, path: Path) -> None:
-    """How labels are distributed, as one PNG.
+def draw_statistics(splits: Sequence[Split], names: Sequence[str], path: Path, whole: bool = False) -> None:
+    """How the labels of all these splits together are distributed, as one PNG.
 
-    Objects by class, box widths against heights, and where box centres lie; for images of one class each, images
-    by class and their widths and heights.
+    Objects by class, box widths against heights, and where box centres lie; for images of one class each (whole),
+    images by class and their widths and heights. names: the classes.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    splits = [dataset.split(name) for name in dataset.splits]
     labels = [split.labels(index) for split in splits for index in range(len(split))]
     sizes = np.concatenate([split.sizes for split in splits])
     classes = np.concatenate([found.classes for found in labels])
-    whole = dataset.legend.whole
     with mpl.rc_context({"font.size": 9}):
         figure = Figure(figsize=(13, 4), layout="constrained")
         bars, left, right = figure.subplots(1, 3)
-        counts = np.bincount(classes, minlength=len(dataset.names))
+        counts = np.bincount(classes, minlength=len(names))
         shown = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
         bars.bar(range(len(shown)), counts[shown], color="#3b6ea5")
-        bars.set_xticks(range(len(shown)), [dataset.names[i] for i in shown], rotation=90 if len(shown) > 6 else 0)
+        bars.set_xticks(range(len(shown)), [names[i] for i in shown], rotation=90 if len(shown) > 6 else 0)
         title = f"{len(labels)} images" if whole else f"{len(classes)} objects in {len(labels)} images"
         bars.set(title=title, ylabel="images" if whole else "objects")
         if whole:

@@ -56,7 +56,7 @@ def detect_split(
     results: list[Any] = [None] * len(split)
 
     def decode(index: int) -> npt.NDArray[np.uint8]:
-        return decode_image(split.image(index), split.names[index])
+        return decode_image(split.image(index), split.where(index))
 
     def find(images: list[npt.NDArray[np.uint8]]) -> Sequence[Detections] | Sequence[Classification]:
         if detector.meta.task == "classify":

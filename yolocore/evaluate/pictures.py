@@ -34,7 +34,7 @@ def draw_predictions(
     """
     pairs = []
     for index in np.unique(np.linspace(0, len(split) - 1, count).astype(int)).tolist():
-        image, gain = _small(decode_image(split.image(index), split.names[index]))
+        image, gain = _small(decode_image(split.image(index), split.where(index)))
         labels, guess = split.labels(index), found[index]
         left, right = image.copy(), image
         turned = isinstance(guess, Detections) and guess.rotated is not None

@@ -224,7 +224,7 @@ def _measure(
         metrics = evaluate_served(detector, split, info, listener)
         seconds = []
         for index in range(min(len(split), _TIMED)):
-            image = decode_image(split.image(index), split.names[index])
+            image = decode_image(split.image(index), split.where(index))
             start = time.perf_counter()
             detector.detect([image], conf=info.conf, iou=info.iou, max_det=info.max_det)
             seconds.append(time.perf_counter() - start)
@@ -252,7 +252,7 @@ def _check_name(url: str, digest: str, split: Split) -> dict[str, float]:
             (encoded,) = detector.detect_encoded([content])
             seconds.append(time.perf_counter() - start)
             if index == 0:
-                info, image = detector.info, decode_image(content, split.names[0])
+                info, image = detector.info, decode_image(content, split.where(0))
                 (plain,) = detector.detect([image], conf=info.conf, iou=info.iou, max_det=info.max_det)
                 if len(plain) != len(encoded) or not np.allclose(plain.boxes, encoded.boxes, atol=_SAME_PIXEL):
                     raise RefusedError(f"{url}: finds other objects in {split.names[0]} when the server decodes it")

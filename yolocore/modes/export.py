@@ -112,5 +112,5 @@ def _evenly(split: Split, count: int, listener: Listener) -> Iterator[tuple[str,
     chosen = np.unique(np.linspace(0, len(split) - 1, count).astype(int)).tolist()
     listener.start("compare", len(chosen))
     for index in chosen:
-        yield split.names[index], decode_image(split.image(index), split.names[index])
+        yield split.names[index], decode_image(split.image(index), split.where(index))
         listener.advance()

@@ -115,7 +115,8 @@ def _draw(report: dict[str, Any], manifest: Manifest, folder: Path) -> None:
     """The views: the report as JSON, how labels are distributed, and a few labelled images."""
     (folder / REPORT).write_text(json.dumps({"dataset": manifest.digest, **report}, indent=2) + "\n")
     dataset = open_dataset(folder)
-    draw_statistics(dataset, folder / STATISTICS)
+    splits = [dataset.split(name) for name in dataset.splits]
+    draw_statistics(splits, dataset.names, folder / STATISTICS, dataset.legend.whole)
     draw_samples(
         dataset.split("train" if "train" in dataset.splits else dataset.splits[0]), dataset.names, folder / SAMPLES
     )

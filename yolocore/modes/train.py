@@ -89,7 +89,7 @@ def _lead(
     trainer.run()
     best = open_detector(str(work / BEST), config.device)
     examined = examine(best, val_images, meta.names, ValConfig(), work / PREDICTIONS, listener)
-    draw_statistics(dataset, work / LABELS)
+    draw_statistics([images], meta.names, work / LABELS, dataset.legend.whole)
     state = trainer.state
     draw_curves(state.rows, meta.task, work / CURVES)
     (work / STATE).unlink()
