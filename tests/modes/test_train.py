@@ -112,8 +112,10 @@ def test_goes_on_from_a_checkpoint_and_stops_out_of_patience(trained, shapes: Pa
     """With a learning rate of nothing no epoch is better than the first."""
     _, first, _ = trained
     config = TINY.model_copy(update={"epochs": 9, "patience": 1, "optimizer": "SGD", "lr0": 1e-12})
-    record = train(config, TrainInputs(data=str(shapes), model=str(first / "best.pt")), tmp_path / "out", Heard())
+    heard = Heard()
+    record = train(config, TrainInputs(data=str(shapes), model=str(first / "best.pt")), tmp_path / "out", heard)
     assert (record.best_epoch, record.epochs) == (1, 2)
+    assert "stops after epoch 2: patience=1, the best was 1" in heard.notes
 
 
 def plain(folder: Path, images: int, content: bytes) -> Path:

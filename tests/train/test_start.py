@@ -11,6 +11,7 @@ import torch
 
 from yolocore.config import TrainConfig
 from yolocore.data import open_dataset
+from yolocore.data.legend import Legend
 from yolocore.errors import DataError, ModelError, UsageError
 from yolocore.meta import ModelMeta
 from yolocore.model.checkpoint import save_weights
@@ -23,7 +24,7 @@ CONFIG = TrainConfig(imgsz=64)
 
 def classes(*names: str, keypoints: tuple[int, int] | None = None) -> Any:
     """All that a start looks at in a dataset."""
-    return SimpleNamespace(names=names, keypoints=keypoints)
+    return SimpleNamespace(names=names, keypoints=keypoints, legend=Legend(names, keypoints))
 
 
 def start(model: str, dataset: Any, config: TrainConfig = CONFIG) -> tuple[YOLO11, ModelMeta]:

@@ -158,6 +158,10 @@ class Trainer:
             except PreemptedError:
                 self._save()
                 raise
+        if state.epoch < self._config.epochs:
+            self._listener.note(
+                f"stops after epoch {state.epoch}: patience={self._config.patience}, the best was {state.best_epoch}"
+            )
         if group.first:
             save_weights(self._work / LAST, state.ema.model, self.meta)
 

@@ -9,6 +9,7 @@ import torch
 
 from yolocore.config.tree import TrainConfig
 from yolocore.data.dataset import Dataset
+from yolocore.data.legend import NOT_MIRRORED
 from yolocore.errors import ModelError, UsageError
 from yolocore.meta import SUFFIXES, ModelMeta, Scale, Task, architecture
 from yolocore.model.checkpoint import load_weights
@@ -75,6 +76,8 @@ def start_from(origin: Origin, dataset: Dataset, config: TrainConfig, listener: 
         moved = transfer(network, origin.weights[0])
         count, fresh = len(moved.copied), len(moved.fresh)
         listener.note(f"{count} tensors from {origin.model}, {fresh} fresh for {len(names)} classes")
+    if origin.task == "pose" and not dataset.legend.mirrors and (config.fliplr or config.flipud):
+        listener.note(NOT_MIRRORED)
     if config.freeze >= len(network.model):
         raise UsageError(
             f"freeze={config.freeze}: the network has {len(network.model)} layers; leave the last to learn"
