@@ -12,8 +12,9 @@ from pipelines import PIPELINES
 from pipelines.form import Sections, arguments, fields
 from pipelines.package import documents
 from yolocore.config import Section, Tree, load_tree
+from yolocore.config.describe import unknown
 from yolocore.errors import UsageError
-from yolocore.modes.request import nearest, validate
+from yolocore.modes.request import validate
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def read_pipeline(
     Raises UsageError for an unknown name, and for a value that is missing or out of range.
     """
     if pipeline not in PIPELINES:
-        raise UsageError(f"unknown pipeline {pipeline!r}; did you mean {nearest(pipeline, PIPELINES)!r}?")
+        raise UsageError(unknown("pipeline", pipeline, PIPELINES))
     module = importlib.import_module(f"pipelines.{pipeline}")
     asked = fields(module.SECTIONS)
     keys = {**{key: value for key, value in defaults.items() if key in asked}, **keys}
@@ -53,7 +54,7 @@ def _settings(sections: Sections, tree: Tree, keys: Mapping[str, str]) -> dict[s
     values = {section: dict(getattr(tree, section, {})) for section in sections}
     for key, text in keys.items():
         if key not in known:
-            raise UsageError(f"unknown parameter {key!r}; did you mean {nearest(key, known)!r}?")
+            raise UsageError(unknown("parameter", key, known))
         section, name = known[key]
         values[section][name] = text
     for key, (section, name) in known.items():

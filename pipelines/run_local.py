@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.request import PipelineRequest, read_pipeline
+from yolocore.config.describe import unknown
 from yolocore.errors import ServiceError, UsageError, YoloError
-from yolocore.modes.request import nearest, read_keys
+from yolocore.modes.request import read_keys
 from yolocore.views.ending import exit_code
 from yolocore.views.report import show
 
@@ -41,7 +42,7 @@ def run(root: str = "runs/kubeflow", runner: str = "subprocess", **keys: str) ->
     a step fails.
     """
     if runner not in RUNNERS:
-        raise UsageError(f"unknown runner {runner!r}; did you mean {nearest(runner, RUNNERS)!r}?")
+        raise UsageError(unknown("runner", runner, RUNNERS))
     request = read_pipeline(**keys)
     from kfp import local
 

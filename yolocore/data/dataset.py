@@ -105,7 +105,7 @@ class Dataset:
     def split(self, name: str) -> Split:
         """Raises DataError for a name that the dataset does not have."""
         if name not in self._openers:
-            raise DataError(f"{self.path}: has no split {name!r}; it has {', '.join(self.splits)}")
+            raise DataError(f"{self.path}: has no split {name!r}; it has {', '.join(self.splits)}; give one of these")
         if name not in self._opened:
             self._opened[name] = self._openers[name]()
         return self._opened[name]

@@ -17,8 +17,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from yolocore.config.describe import unknown
 from yolocore.errors import DataError, UsageError
-from yolocore.modes.request import nearest, read_keys
+from yolocore.modes.request import read_keys
 from yolocore.store.objects import SETTING, ObjectStore, configured
 from yolocore.views.ending import exit_code
 from yolocore.views.live import live
@@ -38,7 +39,7 @@ def _run(command: str, words: Sequence[str]) -> None:
     known = (*required, *optional)
     for key in keys:
         if key not in known:
-            raise UsageError(f"unknown key {key!r}; did you mean {nearest(key, known)!r}?")
+            raise UsageError(unknown("key", key, known))
     for key in required:
         if key not in keys:
             raise UsageError(f"{key}= is missing")

@@ -7,7 +7,6 @@ that it cannot know (a list, nothing) are read here: `classes=0,2` or `[0,2]`, `
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -79,11 +78,6 @@ class Request:
                 "pipeline": self.pipeline,
             }
         )
-
-
-def nearest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    """The known word most like this one."""
-    return difflib.get_close_matches(word, known, n=1, cutoff=0.0)[0]
 
 
 def read_request(mode: str, keys: Mapping[str, Any]) -> Request:
