@@ -1,10 +1,11 @@
 """Run trainings that are ended at chosen moments, in forks of one process that has everything imported.
 
-    python interrupted.py DATA FOLDER '{"name": {"model": "yolo11n", "ends": [["SIGKILL", 7, "event"], null]}, …}'
+    python interrupted.py DATA MODEL FOLDER '{"name": [300.0, [["SIGKILL", "update", 3], null]], …}'
 
-Each attempt of a scenario is a fork that sends itself the signal at the n-th event it hears of (progress, or the end
-of an epoch), at the n-th write of a file, when all is written but nothing is in its place yet, or after n seconds;
-null lets it finish. Prints each scenario's exit statuses (negative: signal).
+A scenario says after how many seconds a state is saved within an epoch, and how each of its attempts ends: a fork
+sends itself the signal at the n-th thing of a kind that it comes to, an update's end, a part of a validation, or the
+moment at which a state is written and not yet in its place; null lets it finish. Prints, of each attempt, its exit
+status (negative: signal) and a log: what the training notes, which states it saves, and where the signal comes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import traceback
 from pathlib import Path
 
@@ -24,55 +24,67 @@ from yolocore.config import TrainConfig
 from yolocore.errors import YoloError
 from yolocore.modes.inputs import TrainInputs
 from yolocore.modes.train import train
+from yolocore.progress import Silent
+from yolocore.train import kernels, loop  # noqa: F401  kernels: as matplotlib
+from yolocore.train.state import TrainState
 
 torch.use_deterministic_algorithms(False)
-CONFIG = TrainConfig(epochs=2, batch=4, imgsz=64, nbs=8, close_mosaic=1, workers=1, device="cpu")
+CONFIG = TrainConfig(epochs=3, batch=4, imgsz=32, nbs=4, close_mosaic=1, workers=1, device="cpu")
+
+End = tuple[str, str, int]
 
 
-class Countdown:
-    """Sends this process a signal when called for the n-th time."""
+class Probe(Silent):
+    """Hears of a training's progress, keeps a log, and sends this process the signal when it is time."""
 
-    def __init__(self, name: str, number: int) -> None:
-        self._name, self._left = name, number
+    def __init__(self, log: Path, end: End | None) -> None:
+        self._log, self._validates, self._saves = log, False, False
+        self._signal, self._kind, self._left = end or ("", "", 0)
+        os.fsync = self._fsync  # write_atomic calls it before it renames
+        self._save, TrainState.save = TrainState.save, lambda state, path: self._watch(state, path)
 
-    def __call__(self, *_: object) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.Signals[self._name])
-
-
-class Events:
-    """Hears of a training's progress."""
-
-    def __init__(self, heard: Countdown) -> None:
-        self._heard = heard
-
-    def start(self, label: str, total: int | None) -> None: ...
-    def note(self, text: str) -> None: ...
+    def start(self, label: str, total: int | None) -> None:
+        self._validates = label == "detect"
 
     def advance(self, n: int = 1, **figures: float) -> None:
-        self._heard()
+        if self._validates:
+            self._comes_to("validation")
+        elif figures:
+            self._comes_to("update")
 
-    def epoch(self, number: int, row: dict[str, float]) -> None:
-        self._heard()
+    def note(self, text: str) -> None:
+        with self._log.open("a") as file:
+            file.write(f"{text}\n")
+
+    def _watch(self, state: TrainState, path: Path) -> None:
+        self._saves = True
+        self._save(state, path)
+        self._saves = False
+        self.note(f"saved epoch {state.epoch}, batch {state.batch}")
+
+    def _fsync(self, _: int) -> None:
+        if self._saves:
+            self._comes_to("save")
+
+    def _comes_to(self, kind: str) -> None:
+        self._left -= kind == self._kind
+        if kind == self._kind and self._left == 0:
+            self.note(f"{self._signal} in {kind}")
+            os.kill(os.getpid(), signal.Signals[self._signal])
 
 
-def attempt(data: str, out: Path, model: str, end: tuple[str, float, str] | None) -> int:
-    """Train in a fork; its exit status."""
+def attempt(inputs: TrainInputs, out: Path, seconds: float, end: End | None) -> tuple[int, list[str]]:
+    """Train in a fork; its exit status and log."""
+    log = out.with_suffix(".log")
+    log.write_text("")
     child = os.fork()
     if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), log.read_text().splitlines()
     code = 70
     try:
         torch.set_num_threads(1)
-        name, moment, what = end or ("SIGKILL", 0, "event")
-        countdown = Countdown(name, int(moment))
-        if what == "second":
-            threading.Timer(moment, os.kill, (os.getpid(), signal.Signals[name])).start()
-        if what == "write":
-            os.fsync = countdown  # write_atomic calls it before it renames
-        listener = Events(countdown if what == "event" else Countdown(name, 0))
-        train(CONFIG, TrainInputs(data=data, model=model), out, listener)
+        loop.SAVE_SECONDS = seconds
+        train(CONFIG, inputs, out, Probe(log, end))
         code = 0
     except YoloError as error:
         code = error.exit_code
@@ -83,5 +95,8 @@ def attempt(data: str, out: Path, model: str, end: tuple[str, float, str] | None
 
 
 if __name__ == "__main__":
-    data, folder, scenarios = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3])
-    print(json.dumps({n: [attempt(data, folder / n, s["model"], e) for e in s["ends"]] for n, s in scenarios.items()}))
+    data, model, folder, scenarios = sys.argv[1:]
+    given = TrainInputs(data=data, model=model)
+    asked = {Path(folder) / name: scenario for name, scenario in json.loads(scenarios).items()}
+    ended = {out.name: [attempt(given, out, s, end) for end in ends] for out, (s, ends) in asked.items()}
+    print(json.dumps(ended))

@@ -6,90 +6,144 @@ import csv
 import json
 import os
 import random
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from yolocore.config import IngestConfig
+from yolocore.modes.ingest import ingest
+from yolocore.modes.inputs import IngestInputs
 from yolocore.records import TrainRecord
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # twenty short trainings
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # thirty short trainings
 
-End = tuple[str, float, str]
-
-# Ten or more events an epoch: where it begins, its updates, the batches of its validation, its end.
-ENDS: dict[str, list[End | None]] = {
-    "left alone": [None],
-    "killed twice": [("SIGKILL", 3, "event"), ("SIGKILL", 7, "event"), None],
-    "killed by the clock": [("SIGKILL", 0.7, "second"), None],
-    "killed while it saves": [("SIGKILL", 1, "write"), ("SIGKILL", 4, "write"), ("SIGKILL", 5, "write"), None],
-    "asked to end within an epoch": [("SIGTERM", 3, "event"), None],
-    "asked to end while validating": [("SIGTERM", 5, "event"), ("SIGTERM", 2, "event"), None],
+# Each run has moments of its own; a failing one says its seed.
+SEED = int(os.environ.get("INTERRUPTED_SEED") or random.randrange(2**32))
+ALONE, BY_UPDATES, BY_EPOCHS = "left alone", "saved by updates", "saved by epochs"
+MODELS = {
+    "detect": "yolo11n",
+    "segment": "yolo11n-seg",
+    "pose": "yolo11n-pose",
+    "obb": "yolo11n-obb",
+    "classify": "yolo11n-cls",
 }
+UPDATES = 5  # of an epoch, one for each batch
+AT_ONCE, NEVER = 0.0, 3600.0  # seconds after which a state is saved within an epoch
+
+End = tuple[str, str, int]
+Attempt = tuple[int, list[str]]
 
 
-def anyhow(seed: int) -> list[End | None]:
-    """Ended at moments that nobody thought of."""
-    draw = random.Random(seed)
-    return [(draw.choice(("SIGKILL", "SIGTERM")), draw.randint(1, 9), draw.choice(("event", "write"))), None]
+def ends(draw: random.Random) -> list[End | None]:
+    """Twice in each of 3 epochs, so that every attempt has a state to leave: between or in the updates and the saving
+    of states, in an order that nobody thought of, and within the validation."""
+    validations = ["SIGKILL", "SIGTERM", draw.choice(("SIGKILL", "SIGTERM"))]
+    draw.shuffle(validations)
+    inner = [("SIGKILL", "update"), ("SIGKILL", "save"), ("SIGTERM", "update")]
+    draw.shuffle(inner)
+    chosen: list[End | None] = []
+    for epoch, (name, kind) in enumerate(inner):
+        least = 2 if epoch == 0 and name == "SIGKILL" else 1  # killed before, there would be no state
+        chosen += [(name, kind, draw.randint(least, UPDATES)), (validations[epoch], "validation", 1)]
+    return [*chosen, None]
 
 
-MODELS = {"detect": "yolo11n", "segment": "yolo11n-seg"}
-SCENARIOS = {
-    **{f"detect {name}": ends for name, ends in ENDS.items()},
-    "detect anyhow": anyhow(0),
-    "segment left alone": [None],
-    "segment anyhow": anyhow(1),
-}
+def scenarios(task: str) -> dict[str, tuple[float, list[End | None]]]:
+    """All of them for one task; for each other a kill and a wish to end, whose moments are in its first two epochs."""
+    draw = random.Random(f"{SEED} {task}")
+    if task != "detect":
+        wish = ("SIGTERM", draw.choice(("update", "validation")), 1)
+        killed = ("SIGKILL", draw.choice(("update", "save")), draw.randint(2, UPDATES))
+        return {ALONE: (NEVER, [None]), BY_UPDATES: (AT_ONCE, [killed, wish, None])}
+    second = ("SIGKILL", "update", draw.randint(UPDATES + 1, 2 * UPDATES))
+    return {
+        ALONE: (NEVER, [None]),
+        BY_UPDATES: (AT_ONCE, ends(draw)),
+        BY_EPOCHS: (NEVER, [second, ("SIGKILL", "save", 1), None]),
+    }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task's scenarios: in `folder` the results, by their names the ends asked and attempts made."""
+
+    folder: Path
+    asked: dict[str, list[End | None]]
+    attempts: dict[str, list[Attempt]]
 
 
 @pytest.fixture(scope="module")
-def outcomes(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list[int]], Path]:
-    """Exit statuses of all scenarios' attempts, and the folder of their results."""
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("classes") / "data"
+    config = IngestConfig(demo_images=25, demo_imgsz=64, train_fraction=0.8, val_fraction=0.2)
+    ingest(config, IngestInputs(source="demo-classify"), out)
+    return out
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    task = request.param
     folder = tmp_path_factory.mktemp("interrupted")
-    asked = {name: {"model": MODELS[name.split()[0]], "ends": ends} for name, ends in SCENARIOS.items()}
-    script = Path(__file__).with_name("interrupted.py")
+    data = request.getfixturevalue("classes" if task == "classify" else "shapes")
+    asked = scenarios(task)
+    print(f"INTERRUPTED_SEED={SEED}")
     done = subprocess.run(
-        [sys.executable, script, shapes, folder, json.dumps(asked)],
+        [sys.executable, Path(__file__).with_name("interrupted.py"), data, MODELS[task], folder, json.dumps(asked)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1]), folder
+    attempts = json.loads(done.stdout.splitlines()[-1])
+    return Outcome(folder, {name: ended for name, (_, ended) in asked.items()}, attempts)
 
 
-def test_attempts_end_as_they_are_told(outcomes) -> None:
-    statuses, _ = outcomes
-    for name, ends in SCENARIOS.items():
-        for end, status in zip(ends, statuses[name], strict=True):
-            expected = {None: 0, "SIGKILL": -9, "SIGTERM": 75}[end and end[0]]
-            # A fast machine, or the rest of a training, may be done before.
-            may_be_done = end is not None and ("anyhow" in name or end[2] == "second")
-            assert status == expected or (may_be_done and status == 0), name
+def test_attempts_end_where_they_are_told(outcome: Outcome) -> None:
+    for name, asked in outcome.asked.items():
+        for end, (status, log) in zip(asked, outcome.attempts[name], strict=True):
+            assert status == {None: 0, "SIGKILL": -9, "SIGTERM": 75}[end and end[0]], (name, end, log)
+            if end:
+                assert f"{end[0]} in {end[1]}" in log, (name, end, log)
 
 
-def figures(folder: Path) -> list[list[str]]:
-    """results.csv without the time that it took."""
-    return [row[:1] + row[2:] for row in csv.reader((folder / "results.csv").open())]
+def test_each_attempt_goes_on_from_the_last_state_that_was_saved_whole(outcome: Outcome) -> None:
+    """And there is one: an attempt that began anew would prove nothing."""
+    positions = set()
+    for name, attempts in outcome.attempts.items():
+        saved = []
+        for number, (_, log) in enumerate(attempts):
+            found = [line.removeprefix("goes on after ") for line in log if line.startswith("goes on after ")]
+            assert found == (saved[-1:] if number else []) and len(found) == bool(number), (name, number, log)
+            saved += [line.removeprefix("saved ") for line in log if line.startswith("saved ")]
+            positions |= {(name, *map(int, re.findall(r"\d+", line))) for line in found}
+    assert any(batch > 0 for name, _, batch in positions if name == BY_UPDATES), "within an epoch"
+    assert all(batch == 0 for name, _, batch in positions if name == BY_EPOCHS)
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if "left alone" not in name])
-def test_the_same_bits(outcomes, name: str) -> None:
-    _, folder = outcomes
-    whole = folder / f"{name.split()[0]} left alone"
-    assert TrainRecord.load(folder / name).canonical() == TrainRecord.load(whole).canonical()
-    assert figures(folder / name) == figures(whole)
-    for file in ("best.pt", "last.pt", "train_batch0.jpg", "results.png"):
-        assert (folder / name / file).read_bytes() == (whole / file).read_bytes(), file
+def figures(folder: Path) -> list[dict[str, str]]:
+    """results.csv, every column but the time that it took."""
+    rows = list(csv.DictReader((folder / "results.csv").open()))
+    for row in rows:
+        del row["time"]
+    return rows
 
 
-def test_nothing_is_left_beside_or_in_the_result(outcomes) -> None:
-    _, folder = outcomes
-    assert not [path for path in folder.iterdir() if path.name.endswith((".partial", ".old"))]
-    names = {name: sorted(path.name for path in (folder / name).iterdir()) for name in SCENARIOS}
-    for name, found in names.items():
-        assert found == names[f"{name.split()[0]} left alone"], name
-        assert not {"state.pt", "identity.json"} & set(found)
+def test_the_same_bits(outcome: Outcome) -> None:
+    alone, *ended = (outcome.folder / name for name in outcome.asked)
+    for folder in ended:
+        assert TrainRecord.load(folder).canonical() == TrainRecord.load(alone).canonical()
+        assert figures(folder) == figures(alone)
+        for file in ("best.pt", "last.pt", "train_batch0.jpg", "results.png"):
+            assert (folder / file).read_bytes() == (alone / file).read_bytes(), file
+
+
+def test_nothing_is_left_beside_or_in_the_result(outcome: Outcome) -> None:
+    assert not [path for path in outcome.folder.iterdir() if path.name.endswith((".partial", ".old"))]
+    alone, *ended = (sorted(path.name for path in (outcome.folder / name).iterdir()) for name in outcome.asked)
+    assert not {"state.pt", "identity.json"} & set(alone)
+    assert all(found == alone for found in ended)
