@@ -38,6 +38,7 @@ def test_true_positives_equal_the_loop(split, ignoring):
     image, scores, true_image, overlap = columns(*split)
     ignored = np.random.default_rng(0).random(len(true_image)) < ignoring
     right, void = np.zeros((2, len(image), len(IOUS)), bool)
+    alike = np.zeros(len(image))
     for t, threshold in enumerate(IOUS):
         free = np.ones(len(true_image), bool)
         for d in np.argsort(-scores, kind="stable"):
@@ -46,10 +47,14 @@ def test_true_positives_equal_the_loop(split, ignoring):
                 if len(candidates):
                     best = candidates[overlap[d, candidates] == overlap[d, candidates].max()][-1]
                     free[best], result[d, t] = False, True
+                    if t == 0:
+                        alike[d] = overlap[d, best]
                     break
     pairs = similar_pairs(image, true_image, box_similarity(*split), IOUS[0])
-    for one, expected in zip(true_positives(pairs, image, scores, ignored, IOUS), (right, void), strict=True):
+    *found, similarity = true_positives(pairs, image, scores, ignored, IOUS)
+    for one, expected in zip(found, (right, void), strict=True):
         np.testing.assert_array_equal(one, expected)
+    np.testing.assert_allclose(similarity, alike)
 
 
 @settings(deadline=None)
@@ -90,8 +95,8 @@ def test_nothing_matches_nothing():
     none = np.zeros(0, np.int64)
     pairs = similar_pairs(none, none, box_similarity([], []), 0.5)
     assert [len(each) for each in pairs] == [0, 0, 0]
-    right, void = true_positives(Pairs(none, none, np.zeros(0)), none, np.zeros(0, np.float32), none > 0, IOUS)
-    assert right.shape == void.shape == (0, 3)
+    right, void, alike = true_positives(Pairs(none, none, np.zeros(0)), none, np.zeros(0, np.float32), none > 0, IOUS)
+    assert right.shape == void.shape == (0, 3) and alike.shape == (0,)
 
 
 def test_rank_in_group():

@@ -140,7 +140,19 @@ def test_figures_are_stated_where_f1_is_highest():
     assert 0 <= accuracy.confidence < 0.9
 
 
-BOX_FIGURES = ["map50_95", "map50", "map75", "precision", "recall", "f1", "confidence"]
+def test_iou_is_that_of_the_right_detections_at_the_best_confidence():
+    """Half of the first object is found and four fifths of the second; a better guess of the first comes too late, and
+    what is unsure or beside counts for nothing."""
+    labels = [Labels(np.array([0, 0, 1]), boxes([0, 0, 100, 100], [200, 0, 300, 100], [0, 200, 100, 300]))]
+    rows = [[0, 0, 60, 100], [200, 0, 280, 100], [0, 0, 100, 99], [400, 0, 500, 100], [0, 200, 100, 290]]
+    scores, classes = np.float32([0.9, 0.8, 0.7, 0.001, 0.75]), np.array([0, 0, 0, 0, 1])
+    metrics = measure_detections([Detections(boxes(*rows), scores, classes)], labels, ["a", "b"])
+    assert 0.001 < metrics.principal.confidence < 0.7
+    assert metrics.summary()["iou"] == pytest.approx((0.6 + 0.8 + 0.9) / 3)
+    assert [row["iou"] for row in metrics.per_class().values()] == pytest.approx([0.7, 0.9])
+
+
+BOX_FIGURES = ["map50_95", "map50", "map75", "precision", "recall", "f1", "iou", "confidence"]
 TASKS = {
     "detect": (lambda *split: split, ""),
     "segment": (with_masks, "mask_"),
@@ -155,7 +167,7 @@ def test_names_and_fitness_of_each_task(task):
     found, labels = more(*random_split(0, 10, 3, 6))
     metrics = measure(found, labels, ["a", "b", "c"], task=task)
     summary, per_class = metrics.summary(), metrics.per_class()
-    own = [f"{prefix}{name}" for name in BOX_FIGURES[:-1]] if prefix else []
+    own = [f"{prefix}{name}".replace("pose_iou", "pose_oks") for name in BOX_FIGURES[:-1]] if prefix else []
     assert list(summary) == BOX_FIGURES + own
     assert metrics.fitness == sum(value for name, value in summary.items() if name.endswith("map50_95"))
     for row in per_class.values():
@@ -192,7 +204,7 @@ def test_nothing_gives_zeros(found, labels, task):
         found, labels = TASKS[task][0](found, labels)
         found = [each if len(each) else Detections.empty() for each in found]
     metrics = measure(found, labels, ["a", "b", "c"], task=task)
-    assert not any(metrics.summary()[name] for name in ("map50_95", "recall", "f1"))
+    assert not any(metrics.summary()[name] for name in ("map50_95", "recall", "f1", "iou"))
     assert metrics.fitness == 0
     json.dumps([metrics.summary(), metrics.per_class()], allow_nan=False)
 

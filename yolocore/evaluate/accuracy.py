@@ -1,7 +1,7 @@
 """How well the objects of each class were found, for one kind of similarity: average precision and curves.
 
-AP equals pycocotools' to rounding. Precision, recall and F1 are stated at the confidence where the mean F1 is
-highest, which is where one would set the detector's threshold.
+AP equals pycocotools' to rounding. Precision, recall, F1, and how alike to their objects the right detections are, are
+stated at the confidence where the mean F1 is highest, which is where one would set the detector's threshold.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Ranking:
     """The matched detections of all images by class and then by descending score: what every figure is made of.
 
     images, scores: (n,) of each detection. right, void: (n, 10) whether it is right, and whether it doesn't count,
-    at each of THRESHOLDS. begin, end: (k,) its rows for each of the k classes that have objects to be found.
+    at each of THRESHOLDS. alike: (n,) similarity to the object that it takes at the lowest of these.
+    begin, end: (k,) its rows for each of the k classes that have objects to be found.
     true_images, true_classes: (m,) image and place among the k classes of each object to be found.
     """
 
@@ -46,6 +47,7 @@ class Ranking:
     scores: Scores
     right: Mask
     void: Mask
+    alike: Floats
     begin: Indices
     end: Indices
     true_images: Indices
@@ -108,6 +110,17 @@ class Accuracy:
         return mean(self.f1_curve[:, self.best])
 
     @property
+    def iou(self) -> float:
+        """Mean similarity (of boxes and masks their IoU) of the right detections of all classes to their objects,
+        threshold 0.5."""
+        return mean(np.concatenate([np.zeros(0), *map(self._alike, range(len(self.classes)))]))
+
+    def _alike(self, row: int) -> Floats:
+        """Of each right detection of a class, at the best confidence."""
+        ranking, own = self.ranking, slice(self.ranking.begin[row], self.ranking.end[row])
+        return ranking.alike[own][ranking.right[own, 0] & (ranking.scores[own] >= self.confidence)]
+
+    @property
     def roc(self) -> Roc:
         """Of the detections of all classes together, threshold 0.5."""
         ranking = self.ranking
@@ -118,7 +131,7 @@ class Accuracy:
 
     def summary(self) -> dict[str, float]:
         """The figures of the whole split by name."""
-        names = ("map50_95", "map50", "map75", "precision", "recall", "f1", "confidence")
+        names = ("map50_95", "map50", "map75", "precision", "recall", "f1", "iou", "confidence")
         return {name: getattr(self, name) for name in names}
 
     def per_class(self) -> dict[int, dict[str, float]]:
@@ -132,6 +145,7 @@ class Accuracy:
                 "precision": float(self.precision_curve[row, best]),
                 "recall": float(self.recall_curve[row, best]),
                 "f1": float(self.f1_curve[row, best]),
+                "iou": mean(self._alike(row)),
             }
             for row, label in enumerate(self.classes.tolist())
         }
@@ -152,13 +166,23 @@ def accuracy(
     of the objects: image, class, and whether it need not be found.
     """
     groups = images * (labels.max(initial=0) + 1) + labels
-    right, void = true_positives(pairs, groups, scores, ignored, THRESHOLDS)
+    right, void, alike = true_positives(pairs, groups, scores, ignored, THRESHOLDS)
     classes, place, objects = np.unique(true_labels[~ignored], return_inverse=True, return_counts=True)
     order = np.argsort(-scores, kind="stable")
     # Sorting short integers is many times faster.
     order = order[np.argsort(labels[order].astype(np.min_scalar_type(labels.max(initial=0))), kind="stable")]
     begin, end = (np.searchsorted(labels[order], classes, side) for side in ("left", "right"))
-    ranking = Ranking(images[order], scores[order], right[order], void[order], begin, end, true_images[~ignored], place)
+    ranking = Ranking(
+        images=images[order],
+        scores=scores[order],
+        right=right[order],
+        void=void[order],
+        alike=alike[order],
+        begin=begin,
+        end=end,
+        true_images=true_images[~ignored],
+        true_classes=place,
+    )
     at_recall = np.zeros((len(classes), len(THRESHOLDS), len(RECALL_POINTS)))
     precision, recall = np.zeros((2, len(classes), len(CONFIDENCES)))
     for k, (b, e, positives) in enumerate(zip(begin, end, objects, strict=True)):

@@ -61,15 +61,16 @@ def similar_pairs(groups: Indices, true_groups: Indices, similarity: Similarity,
 
 def true_positives(
     pairs: Pairs, groups: Indices, scores: Scores, ignored: Mask, thresholds: Floats
-) -> tuple[Mask, Mask]:
-    """Detections that are right, and those that don't count, at each threshold of similarity.
+) -> tuple[Mask, Mask, Floats]:
+    """Detections that are right, and those that don't count, at each threshold of similarity, and how alike they are
+    to what they take at the lowest.
 
     pairs: those of an image and class, at least as alike as the lowest threshold. groups (n,), scores (n,): of
     the detections. ignored (m,): objects that need not be found. thresholds: (t,) ascending.
-    Returns two (n, t). As in COCO (Lin et al. 2014, cocoeval of pycocotools): by descending score, each
-    detection takes the most similar object (the last of equals) among those still free, if that reaches the
-    threshold; an ignored one only where there is no other, and then the detection doesn't count. Equal scores
-    keep their order.
+    Returns two (n, t), and (n,), 0 where nothing is taken. As in COCO (Lin et al. 2014, cocoeval of pycocotools): by
+    descending score, each detection takes the most similar object (the last of equals) among those still free, if
+    that reaches the threshold; an ignored one only where there is no other, and then the detection doesn't count.
+    Equal scores keep their order.
     """
     turn = _turns(pairs.found, groups, scores)
     order = np.lexsort((pairs.true, pairs.similarity, ~ignored[pairs.true], pairs.found, turn))
@@ -77,6 +78,7 @@ def true_positives(
 
     taking = np.zeros((2, len(groups), len(thresholds)), bool)  # objects that count, and ignored ones
     free = np.ones((len(thresholds), len(ignored)), bool)
+    alike = np.zeros(len(groups))
     reached = similarity >= thresholds[:, None]
     last_turn = turn[-1] if len(turn) else -1
     for start, stop in pairwise(np.searchsorted(turn, np.arange(last_turn + 2))):
@@ -86,11 +88,14 @@ def true_positives(
         # A detection's pairs lie in ascending order: the last open one is the best.
         best = np.maximum.reduceat(open_rows, first, axis=1)
         threshold, column = np.nonzero(best >= 0)
-        taken = true[best[threshold, column]]
-        taking[ignored[taken].astype(np.int64), found[rows][first][column], threshold] = True
+        pair = best[threshold, column]
+        taken, taker = true[pair], found[pair]
+        taking[ignored[taken].astype(np.int64), taker, threshold] = True
         free[threshold, taken] = False
+        lowest = threshold == 0
+        alike[taker[lowest]] = similarity[pair[lowest]]
     right, void = taking
-    return right, void
+    return right, void, alike
 
 
 def one_to_one(pairs: Pairs) -> tuple[Indices, Indices]:

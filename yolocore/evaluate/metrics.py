@@ -21,6 +21,11 @@ CONFUSION_IOU = 0.45
 PREFIXES: dict[Kind, str] = {"box": "", "rotated": "", "mask": "mask_", "pose": "pose_"}
 
 
+def named(kind: Kind, figure: str) -> str:
+    """What a figure of a kind is called among all. How alike keypoints are is no IoU."""
+    return PREFIXES[kind] + ("oks" if (kind, figure) == ("pose", "iou") else figure)
+
+
 class Metrics(Protocol):
     """What every task's figures are.
 
@@ -98,9 +103,7 @@ class DetectionMetrics:
         """The figures of boxes under their plain names, others as mask_… or pose_…, each kind at its own best
         confidence; `confidence` is the boxes'."""
         figures = {
-            f"{PREFIXES[kind]}{name}": value
-            for kind, each in self.accuracies.items()
-            for name, value in each.summary().items()
+            named(kind, name): value for kind, each in self.accuracies.items() for name, value in each.summary().items()
         }
         return {name: value for name, value in figures.items() if not name.endswith("_confidence")}
 
@@ -109,7 +112,7 @@ class DetectionMetrics:
         for kind, each in self.accuracies.items():
             for label, figures in each.per_class().items():
                 row = result.setdefault(self.names[label], {"objects": figures.pop("objects")})
-                row |= {f"{PREFIXES[kind]}{name}": value for name, value in figures.items()}
+                row |= {named(kind, name): value for name, value in figures.items()}
         return result
 
 
