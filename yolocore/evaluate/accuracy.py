@@ -113,12 +113,14 @@ class Accuracy:
     def iou(self) -> float:
         """Mean similarity (of boxes and masks their IoU) of the right detections of all classes to their objects,
         threshold 0.5."""
-        return mean(np.concatenate([np.zeros(0), *map(self._alike, range(len(self.classes)))]))
+        confidence = self.confidence
+        rows = range(len(self.classes))
+        return mean(np.concatenate([np.zeros(0), *(self._alike(row, confidence) for row in rows)]))
 
-    def _alike(self, row: int) -> Floats:
-        """Of each right detection of a class, at the best confidence."""
+    def _alike(self, row: int, confidence: float) -> Floats:
+        """Of each right detection of a class, at a confidence."""
         ranking, own = self.ranking, slice(self.ranking.begin[row], self.ranking.end[row])
-        return ranking.alike[own][ranking.right[own, 0] & (ranking.scores[own] >= self.confidence)]
+        return ranking.alike[own][ranking.right[own, 0] & (ranking.scores[own] >= confidence)]
 
     @property
     def roc(self) -> Roc:
@@ -145,7 +147,7 @@ class Accuracy:
                 "precision": float(self.precision_curve[row, best]),
                 "recall": float(self.recall_curve[row, best]),
                 "f1": float(self.f1_curve[row, best]),
-                "iou": mean(self._alike(row)),
+                "iou": mean(self._alike(row, float(CONFIDENCES[best]))),
             }
             for row, label in enumerate(self.classes.tolist())
         }
