@@ -188,6 +188,21 @@ def test_they_run_on_pytorchs_own_threads() -> None:
     assert run.stdout.split() == ["omp", "2", "True"]
 
 
+@pytest.mark.skipif(os.cpu_count() == 1, reason="needs two processors")
+def test_the_number_of_threads_stays_what_was_asked_for() -> None:
+    """Several processes that share a machine have been given their parts of it."""
+    script = """
+import torch
+from yolocore.train import kernels
+for _ in range(2):
+    kernels.moments(torch.zeros(2, 8, 4, 4).contiguous(memory_format=torch.channels_last))
+    print(torch.get_num_threads())
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert run.stdout.split() == ["1", "1"]
+
+
 def test_machine_code_that_cannot_be_kept_is_made_anew() -> None:
     """Where neither the package's folder nor the user's can be written, as in a container with a read-only root."""
     script = f"""

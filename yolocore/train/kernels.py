@@ -232,7 +232,10 @@ def _operator(schema: str) -> Callable[[Callable[..., Any]], Any]:
 
     def register(function: Callable[..., Any]) -> Any:
         def run(*arguments: Any) -> Any:
-            numba.set_num_threads(min(torch.get_num_threads(), _SETTINGS.NUMBA_NUM_THREADS))
+            threads = torch.get_num_threads()
+            numba.set_num_threads(min(threads, _SETTINGS.NUMBA_NUM_THREADS))
+            if torch.get_num_threads() != threads:  # Numba has just started, and let all of OpenMP use every processor
+                torch.set_num_threads(threads)
             return function(*arguments)
 
         _DEFINITIONS.define(schema)
