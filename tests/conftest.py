@@ -219,14 +219,23 @@ def free_endpoint() -> Endpoint:
             return endpoint
 
 
-@pytest.fixture(scope="session")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of built-in data: 20 pictures of 64 pixels for training, 5 for validation."""
+def _few_pictures(source: str, out: Path) -> Path:
     from yolocore.config import IngestConfig
     from yolocore.modes.ingest import ingest
     from yolocore.modes.inputs import IngestInputs
 
-    out = tmp_path_factory.mktemp("shapes") / "data"
     config = IngestConfig(demo_images=25, demo_imgsz=64, train_fraction=0.8, val_fraction=0.2)
-    ingest(config, IngestInputs(source="demo"), out)
+    ingest(config, IngestInputs(source=source), out)
     return out
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of built-in data: 21 pictures of 64 pixels for training, 4 for validation."""
+    return _few_pictures("demo", tmp_path_factory.mktemp("shapes") / "data")
+
+
+@pytest.fixture(scope="session")
+def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As many pictures of one class each."""
+    return _few_pictures("demo-classify", tmp_path_factory.mktemp("classes") / "data")

@@ -14,9 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from yolocore.config import IngestConfig
-from yolocore.modes.ingest import ingest
-from yolocore.modes.inputs import IngestInputs
+from yolocore.data import open_dataset
 from yolocore.records import TrainRecord
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # thirty short trainings
@@ -31,7 +29,7 @@ MODELS = {
     "obb": "yolo11n-obb",
     "classify": "yolo11n-cls",
 }
-UPDATES = 5  # of an epoch, one for each batch
+UPDATES = 6  # of an epoch: 21 pictures in batches of 4
 AT_ONCE, NEVER = 0.0, 3600.0  # seconds after which a state is saved within an epoch
 
 End = tuple[str, str, int]
@@ -76,19 +74,12 @@ class Outcome:
     attempts: dict[str, list[Attempt]]
 
 
-@pytest.fixture(scope="module")
-def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("classes") / "data"
-    config = IngestConfig(demo_images=25, demo_imgsz=64, train_fraction=0.8, val_fraction=0.2)
-    ingest(config, IngestInputs(source="demo-classify"), out)
-    return out
-
-
 @pytest.fixture(scope="module", params=MODELS)
 def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     task = request.param
     folder = tmp_path_factory.mktemp("interrupted")
-    data = request.getfixturevalue("classes" if task == "classify" else "shapes")
+    data = request.getfixturevalue("class_folders" if task == "classify" else "shapes")
+    assert len(open_dataset(data).split("train")) in range(4 * UPDATES - 3, 4 * UPDATES + 1)
     asked = scenarios(task)
     print(f"INTERRUPTED_SEED={SEED}")
     done = subprocess.run(

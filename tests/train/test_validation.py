@@ -1,13 +1,12 @@
 """Validation within training: the loss is that of the pictures which the figures are about."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from yolocore.config import IngestConfig, TrainConfig
+from yolocore.config import TrainConfig
 from yolocore.data import open_dataset
 from yolocore.data.images import decode_image
 from yolocore.data.loader import Batch, ObjectTable
@@ -16,8 +15,6 @@ from yolocore.letterbox import Letterbox
 from yolocore.meta import ModelMeta
 from yolocore.model.device import half_type
 from yolocore.model.yolo11 import YOLO11, build
-from yolocore.modes.ingest import ingest
-from yolocore.modes.inputs import IngestInputs
 from yolocore.progress import SILENT
 from yolocore.train.objective import Objective
 from yolocore.train.validation import Validator
@@ -32,14 +29,6 @@ def setting(dataset, task: str) -> tuple[YOLO11, Objective, ModelMeta]:
     model = build("n", len(dataset.names), task, keypoints).eval()
     meta = ModelMeta(task=task, names=dataset.names, keypoints=keypoints, imgsz=64)
     return model, Objective(meta, TrainConfig(imgsz=64), CPU, None), meta
-
-
-@pytest.fixture(scope="module")
-def class_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("classify") / "data"
-    config = IngestConfig(demo_images=10, demo_imgsz=64, train_fraction=0.5, val_fraction=0.5)
-    ingest(config, IngestInputs(source="demo-classify"), out)
-    return out
 
 
 @pytest.mark.parametrize("task", TASKS)
