@@ -238,8 +238,8 @@ def test_the_command_prints_the_commit(git_server: GitServer, monkeypatch, capsy
 
 
 COMMANDS = [
-    pytest.param([], "unknown command ''; give one of promote, install", id="nothing"),
-    pytest.param(["promot"], "unknown command 'promot'", id="a command that is none"),
+    pytest.param([], "unknown command ''; there are promote, install, offer", id="nothing"),
+    pytest.param(["promot"], "unknown command 'promot'; did you mean 'promote'?", id="a command that is none"),
     pytest.param(["promote", "url=x"], "file= is missing", id="a key is missing"),
     pytest.param(["promote", "urls=x"], "did you mean 'url'?", id="a key that is none"),
     pytest.param(["install", "name=a", "digest=", "repository=r"], "YOLO_STORE= is not set", id="no store"),

@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> int:
 
 def _run(command: str, words: Sequence[str]) -> None:
     if command not in COMMANDS:
-        raise UsageError(f"unknown command {command!r}; give one of {', '.join(COMMANDS)}")
+        raise UsageError(unknown("command", command, COMMANDS))
     run, required, optional = COMMANDS[command]
     keys = read_keys(words)
     known = (*required, *optional)
