@@ -31,6 +31,7 @@ SETTINGS = {
 }
 # One answer a picture teaches less than its objects do.
 CLASSIFY = {"epochs": 20, "lr0": 0.0005, "crop": 1, "erasing": 0, "hsv_h": 0.5}
+PICTURES = ("labels.png", "train_batch0.jpg", "val_predictions.jpg", "results.png", "confusion_matrix.png")
 IMAGES = {"demo": 200, "demo-classify": 600}
 
 
@@ -70,7 +71,8 @@ def test_train_and_val(task, model, source, floors, built_in, database, tmp_path
     for name, floor in floors.items():
         assert metrics[name] > floor, (name, metrics)
         assert metrics[name] == pytest.approx(record.metrics[name], abs=1e-9), "train and val disagree"
-    for view in (*record.views, "results.csv", "results.png"):
+    assert {*PICTURES, "results.csv"} <= set(record.views)
+    for view in record.views:
         assert (tmp_path / "runs/train" / view).stat().st_size > 0
 
 

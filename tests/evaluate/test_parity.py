@@ -71,6 +71,7 @@ def test_public_weights_are_as_good_as_recorded(shared, tmp_path, task):
             assert paired_iou(same.masks, sure.masks, rows, rows).min() > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(half_type(torch.device("cpu")) is None, reason="needs a CPU with bfloat16")
 @pytest.mark.parametrize("task", WEIGHTS)
 def test_half_precision_is_as_good(shared, tmp_path, task):
