@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from yolocore.store import ObjectStore
 
 
+# Before torch is loaded, for it and for all processes that tests start. They share few cores with each other, and
+# threads that wait for one another would crawl.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of real images, labels, weights and reference results beside the checkout; absent elsewhere."""

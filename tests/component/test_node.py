@@ -46,7 +46,6 @@ class Machines:
             environment = {
                 **os.environ,
                 "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-                "OMP_NUM_THREADS": "1",
                 "TMPDIR": str(disk / "tmp"),
                 "YOLO_CACHE": str(disk / "cache"),
                 "PET_NNODES": str(nodes),
@@ -134,7 +133,6 @@ def test_two_nodes_make_the_model_that_two_processes_make(
     command = [BIN / "torchrun", "--standalone", "--nproc-per-node=2", BIN / "yolo", "train"]
     done = subprocess.run(
         [*command, *(f"{key}={value}" for key, value in keys.items())],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -1,11 +1,6 @@
-"""Whole chains are many small processes: a thread each, so that they do not wait for one another."""
+"""Whole chains take longer than tests may by default."""
 
 import pytest
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items):

@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from yolocore.config import TrainConfig, ValConfig
 from yolocore.data import open_dataset
@@ -58,16 +57,7 @@ class Stopped(Heard):
 
 
 @pytest.fixture(scope="module")
-def one_thread():
-    """Several processes test at once on few cores; threads that wait for each other would crawl."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def trained(shapes: Path, one_thread, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainRecord, Path, Heard]:
+def trained(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainRecord, Path, Heard]:
     out, heard = tmp_path_factory.mktemp("trained") / "out", Heard()
     return train(TINY, TrainInputs(data=str(shapes), model="yolo11n"), out, heard), out, heard
 
@@ -258,7 +248,7 @@ def nowhere(folder: Path) -> Path:
     ],
 )
 def test_refusals(
-    settings: dict, model: str, data, error: type[YoloError], message: str, shapes: Path, tmp_path: Path, one_thread
+    settings: dict, model: str, data, error: type[YoloError], message: str, shapes: Path, tmp_path: Path
 ) -> None:
     source = data(tmp_path / "data") if data else shapes
     with pytest.raises(error, match=message) as refusal:
@@ -267,7 +257,7 @@ def test_refusals(
     assert not (tmp_path / "out").exists()
 
 
-def test_another_training_is_not_gone_on_with(trained, shapes: Path, tmp_path: Path, one_thread) -> None:
+def test_another_training_is_not_gone_on_with(trained, shapes: Path, tmp_path: Path) -> None:
     """What was begun with other settings is named, and left for who gives the same again."""
     begun = TrainInputs(data=str(shapes), model="yolo11n"), tmp_path / "out"
     with pytest.raises(PreemptedError, match="run the same command again to go on"):

@@ -82,7 +82,6 @@ def attempt(inputs: TrainInputs, out: Path, seconds: float, end: End | None) -> 
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), log.read_text().splitlines()
     code = 70
     try:
-        torch.set_num_threads(1)
         loop.SAVE_SECONDS = seconds
         train(CONFIG, inputs, out, Probe(log, end))
         code = 0

@@ -84,7 +84,6 @@ def outcome(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     print(f"INTERRUPTED_SEED={SEED}")
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("interrupted.py"), data, MODELS[task], folder, json.dumps(asked)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -101,7 +101,6 @@ def trained(block: nn.Module, shares: list[Share]) -> dict:
 
 def member(rank: int, folder: Path) -> None:
     """What one process of the group makes of its shares of all cases."""
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     found = {}
     for name, case in CASES.items():

@@ -65,14 +65,6 @@ def trainer(data: Path, work: Path, config: TrainConfig, heard: Heard) -> tuple[
     return made, shapes
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def test_a_chosen_batch_is_kept_where_there_is_other_memory(
     shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

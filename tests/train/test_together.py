@@ -47,7 +47,6 @@ def run(launcher: list[str], data: Path, out: Path, **settings: object) -> subpr
     script, words = Path(__file__).with_name("together.py"), json.dumps({**SETTINGS, **settings})
     return subprocess.run(
         [*launcher, str(script), str(data), str(out), "yolo11n-seg", words, "0"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -106,7 +105,7 @@ def members(
     processes = [
         subprocess.Popen(
             [sys.executable, str(script), str(data), str(out), "yolo11n", words, str(moment)],
-            env={**os.environ, **place, "OMP_NUM_THREADS": "1", "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -10,8 +10,6 @@ import json
 import sys
 from pathlib import Path
 
-import torch
-
 from yolocore.config import TrainConfig
 from yolocore.errors import YoloError
 from yolocore.modes.inputs import TrainInputs
@@ -42,7 +40,6 @@ class Pause(Silent):
 
 if __name__ == "__main__":
     data, out, model, settings, pause = sys.argv[1:]
-    torch.set_num_threads(1)
     try:
         inputs = TrainInputs(data=data, model=model)
         record = train(TrainConfig(**json.loads(settings)), inputs, Path(out), Pause(int(pause)))
