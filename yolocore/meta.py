@@ -17,6 +17,7 @@ SUFFIXES: dict[Task, str] = {"detect": "", "segment": "-seg", "pose": "-pose", "
 ARCHITECTURES: dict[str, tuple[Scale, Task]] = {
     f"yolo11{scale}{suffix}": (scale, task) for task, suffix in SUFFIXES.items() for scale in get_args(Scale)
 }
+ONE_CLASS = ("item",)  # what a model that was trained with single_cls calls whatever there is
 
 
 def architecture(name: str) -> tuple[Scale, Task] | None:

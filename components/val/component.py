@@ -21,7 +21,6 @@ def val(
     iou: float = 0.7,
     max_det: int = 300,
     classes: str = "",
-    single_cls: bool = False,
     rect: bool = True,
     half: bool = False,
     device: str = "auto",
@@ -37,7 +36,6 @@ def val(
         iou: overlap (IoU) above which non-maximum suppression drops the lower-scored box
         max_det: most detections kept per image
         classes: count only objects of these class indices; empty: all
-        single_cls: count all objects as one class, for a model that has learnt them so
         rect: pad images to a rectangle, not to a square, where the model allows it
         half: compute in half precision: float16 on a GPU, bfloat16 on a CPU that has it
         device: where to compute: auto, cpu, cuda or cuda:N
@@ -60,7 +58,6 @@ def val(
         iou=iou,
         max_det=max_det,
         classes=classes,
-        single_cls=single_cls,
         rect=rect,
         half=half,
         device=device,

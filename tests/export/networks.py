@@ -17,18 +17,21 @@ def meta_of(task: Task) -> ModelMeta:
 META = meta_of("detect")
 
 
-def lively_network(task: Task = "detect") -> YOLO11:
-    """Random weights and normalisations under which scores lie all over 0..1, always the same."""
+def lively_network(task: Task = "detect", meta: ModelMeta | None = None) -> YOLO11:
+    """Random weights and normalisations under which scores lie all over 0..1, always the same.
+
+    meta: what it is to be for; that of the task by default.
+    """
     torch.manual_seed(0)
-    meta = meta_of(task)
-    model = build(meta.scale, len(meta.names), task, meta.keypoints).eval()
+    meta = meta or meta_of(task)
+    model = build(meta.scale, len(meta.names), meta.task, meta.keypoints).eval()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
             nn.init.uniform_(module.running_var, 0.08, 0.25)
             nn.init.uniform_(module.weight, 0.8, 1.2)
             nn.init.uniform_(module.bias, -0.2, 0.2)
-    if task != "classify":
+    if meta.task != "classify":
         for branch in model.head.cv3:
             nn.init.zeros_(branch[-1].bias)
     return model

@@ -259,7 +259,7 @@ def test_what_cannot_be_judged_is_one_line(
 def test_a_champion_of_other_classes_cannot_be_compared(site: Site, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("tests.serve.finder.META", ModelMeta(names=(*META.names, "blue"), imgsz=64))
     write_export(tmp_path / "three")
-    with pytest.raises(DataError, match=r"knows 3 classes and data=.* has 2, so they cannot be compared"):
+    with pytest.raises(DataError, match=r"knows 3 classes and the challenger 2, so they cannot be compared"):
         site.gate("first", {"champion": str(tmp_path / "three")})
 
 

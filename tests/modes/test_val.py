@@ -7,9 +7,6 @@ import pytest
 from tests.serve.finder import INFO, META, write_dataset, write_network
 from yolocore.config import ValConfig
 from yolocore.errors import DataError, ModelError, ServiceError, UsageError
-from yolocore.meta import ModelMeta
-from yolocore.model.checkpoint import save_weights
-from yolocore.model.yolo11 import build
 from yolocore.modes.inputs import ValInputs
 from yolocore.modes.val import val
 from yolocore.records import ValRecord
@@ -71,20 +68,6 @@ def test_only_some_classes(finder, data, tmp_path):
     assert record.metrics["map50"] == pytest.approx(1), "what it finds of others is no mistake"
 
 
-@pytest.fixture
-def one_class(tmp_path):
-    """A model that tells nothing apart, as single_cls=true trains one."""
-    path = tmp_path / "one_class.pt"
-    save_weights(path, build("n", 1), ModelMeta(names=("item",), imgsz=64))
-    return path
-
-
-def test_all_objects_as_one_class(one_class, data, tmp_path):
-    record = run(one_class, data, tmp_path / "out", single_cls=True)
-    assert record.per_class.keys() == {"item"}
-    assert record.per_class["item"]["objects"] == record.metrics["objects"] == 10
-
-
 REFUSALS = [
     pytest.param("finder.onnx", "absent.yaml", {}, DataError, "absent.yaml", id="no dataset"),
     pytest.param(
@@ -105,17 +88,13 @@ REFUSALS = [
         r"task=pose: .*finder\.onnx is for detect",
         id="another task",
     ),
-    pytest.param("one_class.pt", "data", {}, DataError, "model 1; give single_cls=true, or", id="one class of two"),
-    pytest.param(
-        "finder.onnx", "data", {"single_cls": True}, ModelError, "single_cls=true: the model has 2", id="two, not one"
-    ),
     pytest.param("finder.onnx", "data", {"classes": (2,)}, UsageError, "classes=2: the dataset has 2", id="no class"),
     pytest.param("triton://127.0.0.1:1/finder", "data", {}, ServiceError, "127.0.0.1:1", id="no server"),
 ]
 
 
 @pytest.mark.parametrize(("model", "where", "settings", "error", "reason"), REFUSALS)
-def test_refusals_leave_nothing_behind(model, where, settings, error, reason, finder, one_class, data, tmp_path):
+def test_refusals_leave_nothing_behind(model, where, settings, error, reason, finder, data, tmp_path):
     three = write_dataset(tmp_path / "three")
     three.write_text(three.read_text() + "  2: blue\n")
     write_dataset(tmp_path / "torn")

@@ -153,7 +153,6 @@ class ValConfig(Section):
     iou: float = option(0.7, IOU, gt=0, le=1)
     max_det: int = option(300, MAX_DET, ge=1)
     classes: tuple[ClassIndex, ...] | None = option(None, "count only objects of these class indices; empty: all")
-    single_cls: bool = option(False, "count all objects as one class, for a model that has learnt them so")
     rect: bool = option(True, "pad images to a rectangle, not to a square, where the model allows it")
     half: bool = option(False, HALF)
     device: str = option("auto", DEVICE, machine=True)

@@ -1,6 +1,7 @@
 """How good a model is: the one loop over a split, the COCO matching, the figures and their pictures."""
 
-from yolocore.evaluate.loop import check_classes, detect_split, evaluate, known_labels
+from yolocore.evaluate.classes import in_classes_of, known_labels
+from yolocore.evaluate.loop import detect_split, evaluate
 from yolocore.evaluate.metrics import (
     ClassificationMetrics,
     DetectionMetrics,
@@ -14,9 +15,9 @@ __all__ = [
     "ClassificationMetrics",
     "DetectionMetrics",
     "Metrics",
-    "check_classes",
     "detect_split",
     "evaluate",
+    "in_classes_of",
     "known_labels",
     "measure",
     "measure_classes",

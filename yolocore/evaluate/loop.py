@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from yolocore.config import ValConfig
-from yolocore.data.dataset import Dataset, Split
+from yolocore.data.dataset import Split
 from yolocore.data.images import decode_image
-from yolocore.data.labels import Labels
 from yolocore.detections import Classification, Detections
 from yolocore.errors import DataError
+from yolocore.evaluate.classes import known_labels
 from yolocore.evaluate.metrics import Metrics, measure
 from yolocore.progress import SILENT, Listener
 from yolocore.runtimes.detector import Detector
@@ -89,31 +89,3 @@ def batches_of(split: Split, size: int) -> list[list[int]]:
     """Numbers of the images in each batch, those of like shape together."""
     order = np.argsort(split.sizes[:, 0] / split.sizes[:, 1], kind="stable").tolist()
     return [order[start : start + size] for start in range(0, len(order), size)]
-
-
-def check_classes(detector: Detector, dataset: Dataset, listener: Listener = SILENT, remedy: str = "") -> None:
-    """Compare the classes of a model and a dataset. Other names are noted; another number raises DataError.
-
-    remedy: what the caller offers beside another dataset.
-    """
-    known, given = detector.meta.names, dataset.names
-    if len(known) != len(given):
-        raise DataError(
-            f"data={dataset.path}: has {len(given)} classes, the model {len(known)}; "
-            f"{remedy and remedy + ', or '}give the dataset that it was trained for"
-        )
-    renamed = [f"{ours!r} is {theirs!r}" for ours, theirs in zip(known, given, strict=True) if ours != theirs]
-    if renamed:
-        listener.note(f"{len(renamed)} classes have other names in the dataset, the first: {renamed[0]}")
-
-
-def known_labels(split: Split, names: Sequence[str]) -> list[Labels]:
-    """The labels of every image. Raises DataError for a class that a model of these names doesn't know."""
-    labels = [split.labels(index) for index in range(len(split))]
-    for name, truth in zip(split.names, labels, strict=True):
-        if len(truth) and truth.classes.max() >= len(names):
-            raise DataError(
-                f"{name}: has class {truth.classes.max()}, but the model knows {len(names)} classes; "
-                "give the dataset that it was trained for"
-            )
-    return labels

@@ -12,7 +12,8 @@ from yolocore.config import ValConfig
 from yolocore.data.dataset import Split
 from yolocore.detections import Classification, Detections
 from yolocore.errors import DataError
-from yolocore.evaluate.loop import detect_split, known_labels
+from yolocore.evaluate.classes import known_labels
+from yolocore.evaluate.loop import detect_split
 from yolocore.evaluate.metrics import DetectionMetrics, measure_detections
 from yolocore.nms import suppress
 from yolocore.progress import SILENT, Listener

@@ -22,7 +22,7 @@ from yolocore.config import BenchmarkConfig, ExportConfig, ValConfig
 from yolocore.config.tree import BenchmarkFormat
 from yolocore.data import open_dataset
 from yolocore.errors import UsageError
-from yolocore.evaluate import check_classes, evaluate
+from yolocore.evaluate import evaluate, in_classes_of
 from yolocore.modes.inputs import BenchmarkInputs, ExportInputs, model_digest
 from yolocore.modes.step import Step
 from yolocore.progress import SILENT, Listener
@@ -63,7 +63,7 @@ def benchmark(
         detectors = {name: open_detector(str(path), config.device, config.half) for name, path in files.items()}
         first = next(iter(detectors.values()))
         dataset.check_task(first.meta.task, first.meta.keypoints)
-        check_classes(first, dataset, listener)
+        split = in_classes_of(first, dataset, split, listener)
         imgsz = _common_size(config, detectors)
 
         rows = []

@@ -1,4 +1,4 @@
-"""The images and objects that a mode's `classes` and `single_cls` leave of a split: the same for train and for val."""
+"""The images and objects that the settings of train or val leave of a split."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def chosen(dataset: Dataset, name: str, task: Task, config: TrainConfig | ValCon
         if not 0 <= label < len(dataset.names):
             raise UsageError(f"classes={label}: the dataset has {len(dataset.names)} classes, from 0 on")
     split = dataset.split(name)
-    seed = config.seed if isinstance(config, TrainConfig) else 0
+    single_cls, seed = (config.single_cls, config.seed) if isinstance(config, TrainConfig) else (False, 0)
     # A picture of background teaches a detector something; a classifier has no name for it.
-    part = subset(split, fraction, config.classes, config.single_cls, seed, background=task != "classify")
+    part = subset(split, fraction, config.classes, single_cls, seed, background=task != "classify")
     if len(split) and not len(part):
         wanted = ",".join(map(str, config.classes or ()))
         raise DataError(f"data={dataset.path}: its split {name} has no images of classes={wanted}; give others")

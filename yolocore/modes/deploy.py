@@ -32,7 +32,7 @@ from yolocore.data import open_dataset
 from yolocore.data.dataset import Split
 from yolocore.data.images import decode_image
 from yolocore.errors import RefusedError, ServiceError, UsageError, YoloError
-from yolocore.evaluate.loop import check_classes
+from yolocore.evaluate import in_classes_of
 from yolocore.evaluate.metrics import DetectionMetrics
 from yolocore.evaluate.served import evaluate_served
 from yolocore.lineage import registry
@@ -85,7 +85,7 @@ def deploy(config: DeployConfig, inputs: DeployInputs, out: Path, listener: List
             return step.finished
         client = registry.registry()
         reference = LocalDetector(OnnxRuntime(exported.network, device="cpu"))
-        check_classes(reference, dataset, listener)
+        split = in_classes_of(reference, dataset, split, listener)
         info = exported.info(reference.meta)
         expected = evaluate_served(reference, split, info, listener)
 

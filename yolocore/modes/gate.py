@@ -21,9 +21,9 @@ from yolocore.config import GateConfig
 from yolocore.data import open_dataset
 from yolocore.data.dataset import Dataset, Split
 from yolocore.errors import DataError, RefusedError, UsageError
+from yolocore.evaluate import in_classes_of
 from yolocore.evaluate.bootstrap import paired_bootstrap
 from yolocore.evaluate.comparison import Comparison, draw_comparison, markdown_table
-from yolocore.evaluate.loop import check_classes
 from yolocore.evaluate.metrics import DetectionMetrics
 from yolocore.evaluate.served import Limits, evaluate_served
 from yolocore.modes.inputs import GateInputs
@@ -70,20 +70,20 @@ def gate(config: GateConfig, inputs: GateInputs, out: Path, listener: Listener =
         if step.finished:
             return step.finished
         challenger = ServedGraph(exported.serving, exported.conf, exported.iou, exported.max_det, config.device)
-        check_classes(challenger, dataset, listener)
+        seen = in_classes_of(challenger, dataset, split, listener)
         digest = _entry_digest(exported)
         figures: Figures = {"megabytes": exported.serving.stat().st_size / 1e6}
         same = champion is not None and champion.digest == digest
         if champion is None:
             listener.note(f"{config.name} has no champion yet: only the limits of the model itself count")
             limits = Limits.of([challenger.info])
-            alone = evaluate_served(challenger, split, challenger.info, listener)
+            alone = evaluate_served(challenger, seen, challenger.info, listener)
             figures |= {"map50_95": alone.map50_95, "map50": alone.map50}
             classes, comparison = _alone(alone), None
         else:
             if same:
                 listener.note(f"the champion is this very model ({digest}): it cannot be worse")
-            limits, comparison = _compare(challenger, champion, same, dataset, split, config, listener)
+            limits, comparison = _compare(challenger, champion, same, dataset, seen, config, listener)
             figures |= comparison.summary()
             classes = comparison.per_class()
         views = _write_views(step.work, figures, classes, comparison, config)
@@ -166,12 +166,12 @@ def _compare(
 ) -> tuple[Limits, Comparison]:
     """Both on the same images under the same limits, which are the stricter ones of the two."""
     with champion.open(config.device) as other:
-        if len(other.meta.names) != len(dataset.names):
+        if len(other.meta.names) != len(challenger.meta.names):
             raise DataError(
-                f"champion {champion.source}: knows {len(other.meta.names)} classes and data={dataset.path} has "
-                f"{len(dataset.names)}, so they cannot be compared; deploy the new classes under another name="
+                f"champion {champion.source}: knows {len(other.meta.names)} classes and the challenger "
+                f"{len(challenger.meta.names)}, so they cannot be compared; deploy the new classes under another name="
             )
-        check_classes(other, dataset, listener)
+        in_classes_of(other, dataset, split, listener)
         limits = Limits.of([challenger.info, other.info])
         if Limits.of([challenger.info]) != Limits.of([other.info]):
             listener.note(f"both are held to the stricter limits: {_said(limits)}")

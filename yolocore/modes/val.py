@@ -11,11 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from yolocore.config import ValConfig
-from yolocore.data import Dataset, open_dataset
+from yolocore.data import open_dataset
 from yolocore.data.dataset import Split
 from yolocore.detections import Classification, Detections
-from yolocore.errors import ModelError
-from yolocore.evaluate import Metrics, check_classes, detect_split, known_labels, measure
+from yolocore.evaluate import Metrics, detect_split, in_classes_of, known_labels, measure
 from yolocore.evaluate.coco import coco_results
 from yolocore.evaluate.pictures import draw_predictions
 from yolocore.evaluate.plots import draw_metrics
@@ -34,8 +33,8 @@ def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SI
     """Run the model over the split and leave figures, curves, pictures, and what it found in COCO's form.
 
     Raises DataError (dataset, split or an image, or labels of another task), ModelError (also where the model
-    is not for `config.task`, or not of one class with `config.single_cls`), ServiceError, StorageError, and
-    UsageError for settings that a served model was not built with and for classes that the dataset hasn't.
+    is not for `config.task`), ServiceError, StorageError, and UsageError for settings that a served model was not
+    built with and for classes that the dataset hasn't.
     """
     dataset = open_dataset(inputs.data)
     split = dataset.split(config.split)
@@ -46,8 +45,10 @@ def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SI
         detector = open_detector(inputs.model, config.device, config.half)
         check_task(inputs.model, detector.meta, config.task)
         dataset.check_task(detector.meta.task, detector.meta.keypoints)
-        names = _names(detector, dataset, config, listener)
         images = chosen(dataset, config.split, detector.meta.task, config)
+        images = in_classes_of(detector, dataset, images, listener)
+        known = detector.meta.names
+        names = dataset.names if len(dataset.names) == len(known) else known
         served = inputs.model.startswith(TRITON_SCHEMES)
         found, metrics, views, seconds = examine(
             detector, images, names, config, step.work / PICTURES, listener, multi_label=not served
@@ -62,17 +63,6 @@ def val(config: ValConfig, inputs: ValInputs, out: Path, listener: Listener = SI
             timings={"images_per_second": len(images) / seconds, **detector.timings.milliseconds()},
             per_class=metrics.per_class(),
         )
-
-
-def _names(detector: Detector, dataset: Dataset, config: ValConfig, listener: Listener) -> Sequence[str]:
-    """Of the classes that are told apart. Raises DataError where the model and the dataset have another number."""
-    known = detector.meta.names
-    if not config.single_cls:
-        check_classes(detector, dataset, listener, "give single_cls=true" if len(known) == 1 else "")
-        return dataset.names
-    if len(known) != 1:
-        raise ModelError(f"single_cls=true: the model has {len(known)} classes; give one that was trained with it")
-    return known
 
 
 def _confusion(metrics: Metrics) -> str:

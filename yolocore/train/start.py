@@ -11,14 +11,12 @@ from yolocore.config.tree import TrainConfig
 from yolocore.data.dataset import Dataset
 from yolocore.data.legend import NOT_MIRRORED
 from yolocore.errors import ModelError, UsageError
-from yolocore.meta import SUFFIXES, ModelMeta, Scale, Task, architecture
+from yolocore.meta import ONE_CLASS, SUFFIXES, ModelMeta, Scale, Task, architecture
 from yolocore.model.checkpoint import load_weights
 from yolocore.model.head import Classify, Detect
 from yolocore.model.transfer import transfer
 from yolocore.model.yolo11 import YOLO11, build
 from yolocore.progress import Listener
-
-ONE_CLASS = ("item",)  # what single_cls calls whatever there is
 
 
 @dataclass(frozen=True)
