@@ -70,20 +70,20 @@ def gate(config: GateConfig, inputs: GateInputs, out: Path, listener: Listener =
         if step.finished:
             return step.finished
         challenger = ServedGraph(exported.serving, exported.conf, exported.iou, exported.max_det, config.device)
-        seen = in_classes_of(challenger, dataset, split, listener)
+        split = in_classes_of(challenger, dataset, split, listener)
         digest = _entry_digest(exported)
         figures: Figures = {"megabytes": exported.serving.stat().st_size / 1e6}
         same = champion is not None and champion.digest == digest
         if champion is None:
             listener.note(f"{config.name} has no champion yet: only the limits of the model itself count")
             limits = Limits.of([challenger.info])
-            alone = evaluate_served(challenger, seen, challenger.info, listener)
+            alone = evaluate_served(challenger, split, challenger.info, listener)
             figures |= {"map50_95": alone.map50_95, "map50": alone.map50}
             classes, comparison = _alone(alone), None
         else:
             if same:
                 listener.note(f"the champion is this very model ({digest}): it cannot be worse")
-            limits, comparison = _compare(challenger, champion, same, dataset, seen, config, listener)
+            limits, comparison = _compare(challenger, champion, same, dataset, split, config, listener)
             figures |= comparison.summary()
             classes = comparison.per_class()
         views = _write_views(step.work, figures, classes, comparison, config)
