@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.gitops.server import ENV, FILE, READER, TOKEN, GitServer, git
+from tests.listeners import Notes
 from yolocore.errors import ServiceError, UsageError, YoloError
 from yolocore.gitops.__main__ import main
 from yolocore.gitops.promote import Promotion, promote
 from yolocore.gitops.remote import Bot
-from yolocore.progress import Silent
 
 ONE, TWO = (f"sha256:{digit * 64}" for digit in "12")
 BOT = Bot("Promotion", "bot@example.com", "bot", TOKEN)
@@ -68,14 +68,6 @@ def test_what_failed_before_is_made_up_for(git_server: GitServer, tmp_path: Path
     git(git_server.bare, "fsck", "--strict")
 
 
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
-
-
 @pytest.mark.parametrize("later", [0, 3], ids=["at once", "with commits since"])
 def test_what_a_human_took_back_is_left_alone(git_server: GitServer, tmp_path: Path, later: int) -> None:
     push(git_server)
@@ -86,7 +78,7 @@ def test_what_a_human_took_back_is_left_alone(git_server: GitServer, tmp_path: P
     left = push(git_server, TWO, again=False, listener=notes)
     assert left == Promotion(before, digest=ONE, previous=ONE, made=False)
     assert git_server.head() == before
-    assert notes.said == [
+    assert notes.texts == [
         f"{FILE} of main named {TWO} before and names {ONE} since; it is left so: "
         "promote by hand what shall serve again"
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import pytest
 
+from tests.listeners import Notes
 from tests.serve.finder import INFO, META, write_dataset, write_export
 from yolocore.config import BenchmarkConfig, GateConfig
 from yolocore.errors import DataError, ModelError, RefusedError, ServiceError, UsageError, YoloError
@@ -15,7 +16,6 @@ from yolocore.meta import ModelMeta
 from yolocore.modes.benchmark import benchmark
 from yolocore.modes.gate import gate
 from yolocore.modes.inputs import BenchmarkInputs, GateInputs
-from yolocore.progress import Silent
 from yolocore.records import FILE_NAME, ExportRecord, GateRecord
 from yolocore.serve import repository as models
 
@@ -50,7 +50,8 @@ class Site:
     def __init__(self, folder: Path, material: Path) -> None:
         self.folder, self.material = folder, material
         self.out, self.refused = folder / "out", folder / "out.refused"
-        self.notes: list[str] = []
+        self.listener = Notes()
+        self.notes = self.listener.texts
 
     def serve(self, export: str) -> str:
         """Let the repository's name serve an export; returns the entry's digest."""
@@ -65,10 +66,8 @@ class Site:
         """given: more inputs; those of them that the material has stand for paths in it."""
         inputs = {"exported": export, "data": "data/dataset.yaml", **(given or {})}
         places = {k: str(self.material / v) if (self.material / v).exists() else v for k, v in inputs.items()}
-        listener = Silent()
-        listener.note = self.notes.append  # type: ignore[method-assign]
         requested = GateInputs(**{"repository": str(self.folder / "serving"), **places})
-        return gate(GateConfig(**{"device": "cpu", **settings}), requested, self.out, listener)  # type: ignore[arg-type]
+        return gate(GateConfig(**{"device": "cpu", **settings}), requested, self.out, self.listener)  # type: ignore[arg-type]
 
     def line(self, error: pytest.ExceptionInfo[RefusedError]) -> str:
         text = str(error.value)

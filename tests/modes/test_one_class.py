@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.export.networks import lively_network
+from tests.listeners import Notes
 from tests.modes.test_export import QUICK, write_dataset
 from yolocore.config import BenchmarkConfig, DeployConfig, GateConfig, ValConfig
 from yolocore.meta import ONE_CLASS, ModelMeta
@@ -17,17 +18,8 @@ from yolocore.modes.export import export
 from yolocore.modes.gate import gate
 from yolocore.modes.inputs import BenchmarkInputs, DeployInputs, ExportInputs, GateInputs, ValInputs
 from yolocore.modes.val import val
-from yolocore.progress import Silent
 
 META = ModelMeta(names=ONE_CLASS, imgsz=64)
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
 
 
 @pytest.fixture(scope="module")

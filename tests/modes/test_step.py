@@ -10,11 +10,12 @@ import textwrap
 
 import pytest
 
+from tests.listeners import Notes
 from yolocore.config import PredictConfig
 from yolocore.errors import DataError, PreemptedError, RefusedError, ServiceError, StorageError, UsageError
 from yolocore.modes import step as step_module
 from yolocore.modes.step import Step
-from yolocore.progress import SILENT, Silent
+from yolocore.progress import SILENT
 from yolocore.records import PredictRecord, load_record
 
 CONFIG = PredictConfig()
@@ -150,7 +151,7 @@ def test_what_was_interrupted_outlives_another_step_in_its_place(tmp_path):
     notes = Notes()
     with Step(PredictRecord, PredictConfig(conf=0.5), INPUTS, tmp_path / "out", resumable=True, listener=notes) as step:
         step.publish(metrics={}, artifacts={}, frames=1, objects={})
-    (line,) = notes.lines
+    (line,) = notes.texts
     assert "partial was begun with conf=0.25, not 0.5, and stays; give the same again to go on with it" in line
     with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True, resume=True) as step:
         assert (step.work / "state").read_text() == "half way"
@@ -192,14 +193,6 @@ def test_a_folder_of_the_user_is_never_replaced(tmp_path):
 # --- with an object store ---------------------------------------------------------------------------------------
 
 
-class Notes(Silent):
-    def __init__(self):
-        self.lines = []
-
-    def note(self, text):
-        self.lines.append(text)
-
-
 def ends(out, error, config=CONFIG, resumable=True, listener=SILENT):
     """A step that ends by an error after it has written something."""
     with (
@@ -236,8 +229,8 @@ def test_another_machine_goes_on_with_what_was_interrupted(store, tmp_path, erro
     assert found(tmp_path / "out", PredictConfig(conf=0.9)) is None, "another step"
     assert found(tmp_path / "out", listener=notes) == kept
     told = ["the work so far is kept: ", "goes on with what was interrupted, from "] if kept else []
-    assert len(notes.lines) == len(told)
-    assert all(line.startswith(start + store.place) for line, start in zip(notes.lines, told, strict=True))
+    assert len(notes.texts) == len(told)
+    assert all(line.startswith(start + store.place) for line, start in zip(notes.texts, told, strict=True))
 
 
 def test_resume_finds_it_too(store, tmp_path):
@@ -280,7 +273,7 @@ def test_what_another_machine_has_finished_is_not_done_again(store, tmp_path):
         with Step(PredictRecord, config, INPUTS, tmp_path / "out", resumable=True, listener=notes) as step:
             assert step.finished == record
     assert (tmp_path / "out" / "found.txt").read_text() == "two birds"
-    assert notes.lines[0].startswith(f"was finished elsewhere: {store.place}")
+    assert notes.texts[0].startswith(f"was finished elsewhere: {store.place}")
 
 
 def test_a_published_step_is_forgotten(store, tmp_path):
@@ -316,13 +309,13 @@ def test_a_store_that_fails_hides_no_error_and_spoils_no_result(unreachable, tmp
     ):
         unreachable()
         raise PreemptedError("SIGTERM")
-    assert [line.partition(": YOLO_STORE=")[0] for line in notes.lines] == [
+    assert [line.partition(": YOLO_STORE=")[0] for line in notes.texts] == [
         "the work so far stays on this machine alone"
     ]
     with Step(PredictRecord, CONFIG, INPUTS, tmp_path / "out", resumable=True, listener=notes) as step:
         record = step.publish(metrics={}, artifacts={}, frames=1, objects={})
     assert load_record(tmp_path / "out") == record
-    assert notes.lines[-1].startswith("the object store does not have the result: YOLO_STORE=s3://bucket")
+    assert notes.texts[-1].startswith("the object store does not have the result: YOLO_STORE=s3://bucket")
 
 
 def test_nothing_begins_anew_because_the_store_is_unreachable(unreachable, tmp_path):
@@ -340,4 +333,4 @@ def test_what_is_damaged_begins_anew(tmp_path, monkeypatch):
             path.write_text("damaged")
     notes = Notes()
     assert found(tmp_path / "out", listener=notes) is None
-    assert "is damaged" in notes.lines[0] and notes.lines[0].endswith("; what was interrupted begins anew")
+    assert "is damaged" in notes.texts[0] and notes.texts[0].endswith("; what was interrupted begins anew")

@@ -6,19 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.listeners import Notes
 from yolocore.config import TrainConfig
 from yolocore.modes.inputs import TrainInputs
 from yolocore.modes.train import train
-from yolocore.progress import Silent
 from yolocore.records import TrainRecord
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
 
 
 @pytest.mark.timeout(900)

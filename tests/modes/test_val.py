@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.listeners import Notes
 from tests.serve.finder import INFO, META, write_dataset, write_network
 from yolocore.config import ValConfig
 from yolocore.errors import DataError, ModelError, ServiceError, UsageError
@@ -108,16 +109,7 @@ def test_refusals_leave_nothing_behind(model, where, settings, error, reason, fi
 
 
 def test_other_names_for_the_same_classes_are_noted(finder, data, tmp_path):
-    texts = []
-
-    class Notes:
-        def note(self, text):
-            texts.append(text)
-
-        def start(self, label, total): ...
-        def advance(self, n=1, **figures): ...
-        def epoch(self, number, row): ...
-
+    notes = Notes()
     data.write_text(data.read_text().replace("green", "lime"))
-    val(ValConfig(), ValInputs(model=str(finder), data=str(data)), tmp_path / "out", Notes())
-    assert texts == ["1 classes have other names in the dataset, the first: 'green' is 'lime'"]
+    val(ValConfig(), ValInputs(model=str(finder), data=str(data)), tmp_path / "out", notes)
+    assert notes.texts == ["1 classes have other names in the dataset, the first: 'green' is 'lime'"]
